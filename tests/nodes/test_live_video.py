@@ -82,6 +82,7 @@ def test_a_cancelled_video_leaves_no_copy(page):
 
 
 def test_a_video_that_browsers_do_not_play_is_made_all_the_same(page):
-    film = {**FILM, "video": {**FILM["video"], "inputs": {**FILM["video"]["inputs"], "format": "mov"}}}
+    film = {**FILM, "video": {**FILM["video"], "inputs": {**FILM["video"]["inputs"], "format": "mov"}},
+            "save": node("TalkingHead_SaveVideoFile", video=["video", 0], filename_prefix="film")}
     result = ok(page.host.run(film))
     assert [one["state"] for one in page.told] == ["ended"] and result.outputs["video"]["player"][0]["filename"].endswith(".mov")

@@ -108,8 +108,9 @@ const get = async (url, {headers}) => {
   const from = Number(headers.Range.match(/\\d+/)[0])
   return {ok: true, status: 206, arrayBuffer: async () => Uint8Array.from(file.slice(from, there)).buffer}
 }
-const video = new GrowingVideo({}, 'x', 'video/mp4', get)
-video.source = {readyState: 'open'}
+const video = new GrowingVideo({}, 'x', 'video/mp4', 8, get)
+let finished = 0
+video.source = {readyState: 'open', endOfStream: () => { finished += 1 }}
 video.buffer = {addEventListener: (name, done) => { video.buffer.done = done },
   appendBuffer: part => { given.push([...new Uint8Array(part)]); video.buffer.done() }}
 await video.pull()
@@ -118,10 +119,10 @@ there = 10
 await video.pull()
 video.end()
 await video.pull()
-console.log(JSON.stringify([asked, given]))"""
-    asked, given = node(script)
+console.log(JSON.stringify([asked, given, finished]))"""
+    asked, given, finished = node(script)
     assert asked == ["bytes=0-", "bytes=3-", "bytes=3-"], "a range never begins at the end of what is there"
-    assert given == [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]]
+    assert given == [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]] and finished == 1
 
 
 def test_a_node_in_a_subgraph_is_found(node):

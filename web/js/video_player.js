@@ -105,7 +105,7 @@ class Player {
     this.choice.style.display = 'none'
     this.fit()
     if (!GrowingVideo.plays(told.mime)) return
-    this.live = { filename: told.filename, growing: new GrowingVideo(this.video, viewUrl(api, told), told.mime) }
+    this.live = { filename: told.filename, growing: new GrowingVideo(this.video, viewUrl(api, told), told.mime, told.total) }
     await this.live.growing.open()
     await this.live.growing.pull()
   }

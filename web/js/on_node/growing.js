@@ -6,10 +6,11 @@ export class GrowingVideo {
    * @param {HTMLVideoElement} video
    * @param {string} url of the file
    * @param {string} mime with its codecs
+   * @param {number} total seconds that it will have
    * @param {typeof fetch} [get]
    */
-  constructor(video, url, mime, get = (...given) => fetch(...given)) {
-    Object.assign(this, { video, url, mime, get, offset: 0, buffer: null, busy: false, ended: false })
+  constructor(video, url, mime, total, get = (...given) => fetch(...given)) {
+    Object.assign(this, { video, url, mime, total, get, offset: 0, buffer: null, busy: false, ended: false })
   }
 
   /** @returns {boolean} whether this browser can */
@@ -23,6 +24,7 @@ export class GrowingVideo {
     this.video.src = this.address = URL.createObjectURL(this.source)
     await new Promise(done => this.source.addEventListener('sourceopen', done, { once: true }))
     this.buffer = this.source.addSourceBuffer(this.mime)
+    if (this.total > 0) this.source.duration = this.total
   }
 
   /** Fetches what has been written since the last time. */
@@ -54,9 +56,10 @@ export class GrowingVideo {
     return bytes.slice(this.offset - (answer.status === 206 ? from : 0))
   }
 
-  /** Nothing more is fetched; the video element may be given another source. */
+  /** Nothing more is fetched: what is there is all. */
   end() {
     this.ended = true
+    if (this.source?.readyState === 'open' && this.buffer && !this.buffer.updating) this.source.endOfStream()
     if (this.address) URL.revokeObjectURL(this.address)
   }
 }
