@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 
 SMOOTH = 1e-3
+PAIRS = [(row, column) for row in range(3) for column in range(row, 3)]  # an upper triangle
 
 
 def local(plane, window):
@@ -14,21 +15,20 @@ def local(plane, window):
 def statistics(colours, window):
     """`colour_statistics`."""
     means = [local(plane, window) for plane in colours]
-    pairs = [(j, k) for j in range(3) for k in range(j, 3)]
-    known = [local(colours[j] * colours[k], window) - means[j] * means[k] + SMOOTH * (j == k) for j, k in pairs]
     whole = np.zeros((*colours.shape[1:], 3, 3))
-    for (j, k), plane in zip(pairs, known):
-        whole[..., j, k] = whole[..., k, j] = plane
+    for row, column in PAIRS:
+        plane = local(colours[row] * colours[column], window) - means[row] * means[column] + SMOOTH * (row == column)
+        whole[..., row, column] = whole[..., column, row] = plane
     inverse = np.linalg.inv(whole)
-    return np.stack([*means, *(inverse[..., j, k] for j, k in pairs)])
+    return np.stack([*means, *(inverse[..., row, column] for row, column in PAIRS)])
 
 
 def functions(mask, colours, window):
     """`linear_functions`, without the last smoothing's rounding."""
     found = statistics(colours, window)
     means, inverse = found[:3], np.zeros((*mask.shape, 3, 3))
-    for plane, (j, k) in zip(found[3:], [(j, k) for j in range(3) for k in range(j, 3)]):
-        inverse[..., j, k] = inverse[..., k, j] = plane
+    for plane, (row, column) in zip(found[3:], PAIRS):
+        inverse[..., row, column] = inverse[..., column, row] = plane
     mean = local(mask, window)
     right = np.stack([local(plane * mask, window) - own * mean for plane, own in zip(colours, means)], -1)
     factors = np.moveaxis((inverse @ right[..., None])[..., 0], -1, 0)
