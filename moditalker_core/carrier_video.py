@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +16,19 @@ from torch import Tensor
 
 from ..media_core import asked
 from ..media_core.errors import TalkingHeadsError
+from ..media_core.face.geometry import STILLEST
 from ..media_core.motion import LandmarkTrack
+from ..media_core.motion_edits import measured
 from ..media_core.mouth import lip_aperture
 from ..media_core.progress import Report, silent
+from .alignment import onto_portrait
 from .landmarks import pixel_size
 from .mtov.conditions import Picture, rgb_picture
 
 if TYPE_CHECKING:
     from ..media_core.face.carrier.carrier import Carrier
     from ..media_core.face.carrier.life import Life
+    from ..media_core.face.carrier.place import Turn
     from ..media_core.face.carrier.residual import Residual
 
 SEEDS = 1 << 63
@@ -34,6 +38,8 @@ _TURNED = .4                   # of `place.sideways`: from here on the head turn
 _SEAM = [13, 14]               # of the mesh, the middle of the inner lips
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))  # upper and lower lid of the 68 points
 _PREVIEW_EVERY = 10            # frames
+_LEAST_TURN = 1.5              # degrees from the usual look that are a turn of the head
+_SAME_SHAPE = .015             # of a face's size: rigid points of one person agree by that
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +130,10 @@ def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, 
     upper = settings.life if settings.upper is None else settings.upper
     points = moved.points.copy()
     points[:, 17:48] *= upper
+    recorded = motion.space == "pixels" and moved.turns is not None  # all of the head's movement
     for done, i in enumerate(frames):
-        turned = life.turns[i] if moved.turns is None else moved.turns[i]
-        sway = (float(life.sway[i, 0]), float(life.sway[i, 1])) if moved.turns is None else (0.0, 0.0)
+        turned = _turned(None if recorded else life.turns[i], None if moved.turns is None else moved.turns[i])
+        sway = (0.0, 0.0) if recorded else (float(life.sway[i, 0]), float(life.sway[i, 1]))
         frame = carrier.draw(points[i], blink=float(life.blink[i]), brows=float(life.brows[i]), turned=turned, sway=sway,
                              upper=upper > 0, hold=upper == settings.life == 0 and moved.turns is None)
         preview = frame[..., :3] if i % _PREVIEW_EVERY == 0 else None
@@ -136,8 +143,6 @@ def _frames(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, 
 
 def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings, read: bool) -> tuple[Residual, Life]:
     """All of the motion as displacement, and the life of all of it: no part depends on where it begins."""
-    from dataclasses import replace
-
     from ..media_core.face.carrier.life import lively
     from ..media_core.face.carrier.residual import begun
     from ..media_core.face.carrier.response import corrected, shutting
@@ -152,6 +157,13 @@ def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings
     upper = settings.life if settings.upper is None else settings.upper
     shut = upper * _lids_shut(moved.points, carrier.own68)
     return moved, lively(opening, motion.fps, settings.seed, settings.life, turning, shut)
+
+
+def _turned(life: Turn | None, motion: Turn | None) -> Turn | None:
+    """Both movements of the head."""
+    if life is None or motion is None:
+        return motion if life is None else life
+    return replace(motion, rotation=life.rotation @ motion.rotation, shift=life.shift + motion.shift)
 
 
 def _lids_shut(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [T, 68, 3], [68, 3] units -> [T]
@@ -178,8 +190,27 @@ def residual_of(motion: LandmarkTrack, carrier: Carrier) -> Residual:
             raise TalkingHeadsError(f"Motion in pixels must be of this image, {size[1]} x {size[0]} px", f"{width} x {height}",
                                     "Align the motion to this image")
         return pixel_residual(points[..., :2], carrier.place, carrier.own68)
-    own = carrier.place.pixels(carrier.own68)[:, :2]
-    return canonical_residual(points, canonical_portrait(own, size).points[0].double().numpy(), carrier.own68)
+    own = carrier.place.pixels(carrier.own68)
+    portrait = canonical_portrait(own[:, :2], size)
+    if head_moves(motion, portrait):
+        seen = LandmarkTrack(torch.from_numpy(own[None].astype(np.float32)), motion.fps, "pixels", size)
+        placed = onto_portrait(motion, seen, canonical=portrait).points[..., :2].double().numpy()
+        return pixel_residual(placed, carrier.place, carrier.own68)
+    return canonical_residual(points, portrait.points[0].double().numpy(), carrier.own68)
+
+
+def head_moves(motion: LandmarkTrack, portrait: LandmarkTrack) -> bool:
+    """Whether canonical motion, which has a still head as it is made, was turned (Edit Motion): away from the portrait, or, of
+    another person, away from its usual look.
+
+    Args:
+        portrait: canonical; the first frame counts.
+    """
+    look, rest = measured(motion), measured(portrait.slice(0, 1))
+    rigid = [torch.pdist(points[list(STILLEST)].double()) for points in (motion.points.median(0).values, portrait.points[0])]
+    same = bool((rigid[0] - rigid[1]).abs().max() < _SAME_SHAPE * rigid[1].max())
+    usual = {name: float(rest[name][0]) if same else float(np.median(look[name])) for name in ("yaw", "pitch")}
+    return any(float(np.abs(look[name] - usual[name]).max()) > _LEAST_TURN for name in usual)
 
 
 def _with_mesh(landmarks: LandmarkTrack | np.ndarray | None) -> bool:

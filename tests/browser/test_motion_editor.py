@@ -26,7 +26,7 @@ def test_a_drawn_curve_moves_the_video_and_outlives_a_reload(page, server):
     assert list(json.loads(text)["lanes"]) == ["yaw"]
     after = film(page, server)
     change = np.abs(after.astype(float) - before).mean((1, 2, 3))
-    assert change[:8].max() < 0.5 < 1.5 < change[26:34].min(), f"only the drawn part moves: {change.round(2)}"
+    assert change[26:34].min() > 5 * change[:8].max(), f"only the drawn part moves: {change.round(2)}"
     faces_play(page)
     copied_nodes_keep_their_edits(page, text)
     page.page.reload()
@@ -89,7 +89,7 @@ def film(page, server) -> np.ndarray:
 
     page.run()
     entry = page.wait_done(600)
-    (name,) = page.films_shown(entry)
+    (name,) = page.films_shown(entry, 120)
     with av.open(str(server.base / "output" / "talking_heads" / name)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
