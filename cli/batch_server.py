@@ -29,8 +29,8 @@ PLACES: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {  # setting -> 
                "gate": [("4", "silence_gate")]},
     "video": {"motion_steps": [("8", "steps")], "motion_sampler": [("8", "sampler")], "motion_eta": [("8", "eta")],
               "motion_overlap": [("8", "overlap")], "guidance": [("8", "guidance")], "clip": [("8", "clip")],
-              "gate": [("8", "silence_gate")], "seed": [("8", "seed"), ("10", "seed")], "life": [("10", "life")], "label": [("10", "label")],
-              "tracker": [("6", "tracker")], "face_index": [("6", "face_index")]}}
+              "gate": [("8", "silence_gate")], "seed": [("8", "seed"), ("10", "seed")], "life": [("10", "life")],
+              "label": [("10", "label")], "tracker": [("6", "tracker")], "face_index": [("6", "face_index")]}}
 LOADERS = {"avatar": ("3", "HMTalker_LoadAvatar", "avatar_name"), "atom": ("3", "MoDiTalker_LoadAToM", "atom_name")}
 ELSEWHERE = ("device", "size", "avatar", "atom", "id", "audio", "output", "portrait")  # what else a line may have
 
