@@ -24,12 +24,13 @@ SAVER = {"avatar": "6", "video": "11"}  # nodes of those workflows
 SOUND = {"avatar": "1", "video": "2"}
 FORMAT = {"avatar": "5", "video": "10"}
 PLACES: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {  # setting -> (node, input) in those workflows
-    "avatar": {**{name: [("4", name)] for name in ("blinks", "smoothing", "lip_gain", "seed")}, "gate": [("4", "silence_gate")],
-               **{name: [("5", name)] for name in ("background", "backend", "deformation", "crf")}},
+    "avatar": {**{name: [("4", name)] for name in ("blinks", "smoothing", "lip_gain", "seed")},
+               **{name: [("5", name)] for name in ("background", "backend", "deformation", "crf", "label")},
+               "gate": [("4", "silence_gate")]},
     "video": {"motion_steps": [("8", "steps")], "motion_sampler": [("8", "sampler")], "motion_eta": [("8", "eta")],
               "motion_overlap": [("8", "overlap")], "guidance": [("8", "guidance")], "clip": [("8", "clip")],
               "gate": [("8", "silence_gate")], "seed": [("8", "seed"), ("10", "seed")], "life": [("10", "life")],
-              "tracker": [("6", "tracker")], "face_index": [("6", "face_index")]}}
+              "label": [("10", "label")], "tracker": [("6", "tracker")], "face_index": [("6", "face_index")]}}
 LOADERS = {"avatar": ("3", "HMTalker_LoadAvatar", "avatar_name"), "atom": ("3", "MoDiTalker_LoadAToM", "atom_name")}
 ELSEWHERE = ("device", "size", "avatar", "atom", "id", "audio", "output", "portrait")  # what else a line may have
 
@@ -125,7 +126,7 @@ class OnServer:
         prompt = deepcopy(_workflow(command))
         for name, places in PLACES[command].items():
             for node, widget in places:
-                if options[name] is not None:
+                if options[name] not in (None, ""):
                     prompt[node]["inputs"][widget] = options[name]
         kind = "avatar" if command == "avatar" else "atom"
         if given.get(kind):

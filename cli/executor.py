@@ -35,6 +35,8 @@ _PAUSE = 0.5  # s between two looks at what Ray does
 _GRACE = 10.0  # s that a worker has to end its unit cleanly
 _LOSSES = 3  # of workers over one unit; after that it is the unit
 _MOST = 1000  # workers
+_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_raylet_start_wait_time_s": "120"}  # read when Ray is imported
 _STORE = 100 << 20  # bytes of Ray's object store: only JSON goes through it
 PACKAGE = __name__.rpartition(".cli.")[0]
 
@@ -42,13 +44,9 @@ PACKAGE = __name__.rpartition(".cli.")[0]
 class Worker(Protocol):
     """Does units of one kind."""
 
-    def __call__(self, unit: Unit, report: Report) -> Result:
-        """Does one; `report` is called at every step and may raise Cancelled."""
-        ...
+    def __call__(self, unit: Unit, report: Report) -> Result: ...  # `report` is called at every step and may raise Cancelled
 
-    def forget(self) -> None:
-        """Gives the memory of its models back."""
-        ...
+    def forget(self) -> None: ...  # gives the memory of its models back
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ class _Remote:
         return self._at
 
     def stop(self) -> None:
-        """The unit in work ends at its next step, and cleans up."""
+        """Ends the unit in work at its next step; it cleans up."""
         self._stopped = True
 
 
@@ -200,8 +198,7 @@ class _Pool:
     def _actor(self) -> Any:
         import ray
 
-        cards = ray.cluster_resources().get("GPU", 0.0)
-        share = min(1.0, cards / self._count) if cards else 0.0
+        share = min(1.0, ray.cluster_resources().get("GPU", 0.0) / self._count)
         return ray.remote(_Remote).options(num_cpus=1, num_gpus=share, max_concurrency=3).remote(self._worker)
 
     def outcomes(self, ordered: bool) -> Iterator[Outcome]:
@@ -249,6 +246,9 @@ class _Pool:
         try:
             told = ray.get(ref)
         except ray.exceptions.RayError as lost:
+            if "creation task" in str(lost):  # nothing will work: neither this unit nor another
+                raise TalkingHeadsError("Every machine must have this version of Talking Heads", "a worker could not start: "
+                                        + _last_line(lost), "Install it there, with the packages that it needs") from lost
             self._idle.append(self._actor())
             self._losses[number] += 1
             self._attempts[number] -= 1
@@ -292,14 +292,18 @@ class _Pool:
 
 def _lost(error: Exception, times: int) -> TalkingHeadsError:
     """Of a worker that died."""
-    said = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-    return TalkingHeadsError("A worker must live until its job is done", f"it was lost ({times} times so far): {said}",
-                             "If its memory was short, use fewer --workers")
+    return TalkingHeadsError("A worker must live until its job is done", f"it was lost ({times} times so far): "
+                             f"{_last_line(error)}", "If its memory was short, use fewer --workers")
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 @contextmanager
 def _connected(where: str) -> Iterator[int]:
     """Ray, for the time of the block; the number of workers."""
+    os.environ.update({name: value for name, value in _RAY.items() if name not in os.environ})
     try:
         import ray
     except ImportError as error:
@@ -318,15 +322,13 @@ def _connected(where: str) -> Iterator[int]:
 
 def _start(ray: ModuleType, where: str) -> None:
     """Joins a cluster, or makes one of this machine alone; TalkingHeadsError: there is no such cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if where.isdecimal():
             ray.init(address="local", num_cpus=int(where), include_dashboard=False, object_store_memory=_STORE, **quiet)
         else:
             ray.init(address=None if where == "auto" else where, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises plain ones too
         raise TalkingHeadsError("Ray must start here, or be there", f"--workers {where}: {str(error).splitlines()[0]}",
                                 "Check the address; ray status tells whether a cluster is there") from error
 

@@ -62,7 +62,7 @@ def entries(place: Path) -> list[dict]:
 
 def test_lines_become_prompts_of_the_shipped_workflows(place, server, capsys):
     lines = [job(0, avatar="me.safetensors", lip_gain=1.5, size="96x64", gate=False, output="sub/v0.webm"),
-             {"audio": "1.wav", "portrait": "me.jpg", "output": "p.mp4", "motion_steps": 4, "seed": 7}, job(2)]
+             {"audio": "1.wav", "portrait": "me.jpg", "output": "p.mp4", "motion_steps": 4, "seed": 7, "label": "made"}, job(2)]
     assert batch(place, server.url, lines) == OK, capsys.readouterr().err
     first, second, third = server.prompts.values()
     assert first["3"]["inputs"]["avatar_name"] == "team/me.safetensors"
@@ -70,7 +70,8 @@ def test_lines_become_prompts_of_the_shipped_workflows(place, server, capsys):
     assert first["4"]["inputs"]["blinks"] == "track", "the command's default, as without --server"
     assert [first["5"]["inputs"][name] for name in ("width", "height", "format")] == [96, 64, "webm"]
     assert second["8"]["inputs"]["steps"] == 4 and second["8"]["inputs"]["seed"] == second["10"]["inputs"]["seed"] == 7
-    assert second["8"]["inputs"]["guidance"] == "auto"
+    assert second["8"]["inputs"]["guidance"] == "auto" and second["10"]["inputs"]["label"] == "made"
+    assert "label" not in first["5"]["inputs"]
     assert third["1"]["inputs"]["audio"].partition("/")[0] == batch_server.FOLDER
     assert (place / "out" / "sub" / "v0.webm").read_text().startswith("video talking_heads_batch/v0")
     assert [row["status"] for row in entries(place)] == ["ok"] * 3 and len(server.uploads) == 4

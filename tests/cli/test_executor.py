@@ -24,8 +24,12 @@ WORKERS = 4
 @pytest.fixture(scope="module")
 def ray():
     """Ray, started once for this module: starting takes seconds."""
-    ray = pytest.importorskip("ray", reason="ray is not installed: nothing was run in several workers")
-    executor._start(ray, str(WORKERS))
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in executor._RAY.items():
+            patched.setenv(name, value)
+        ray = pytest.importorskip("ray", reason="ray is not installed: nothing was run in several workers")
+        patched.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]), prepend=os.pathsep)  # for toy_worker
+        executor._start(ray, str(WORKERS))
     yield ray
     ray.shutdown()
 
@@ -92,6 +96,11 @@ def test_retries_and_errors(ray, workers, tmp_path):
     assert (ours.must, ours.came, ours.do) == ("The speech must be there", "none", "Record some")
     assert "what" in str(outcomes[2].error) and (workers == 1 or "KeyError" in str(outcomes[2].error))
     assert sorted(number for number, _ in told) == [0, 1, 2] and any("the disk is full" in text for _, text in told)
+
+
+def test_a_machine_where_workers_cannot_start_ends_the_run(ray):
+    with pytest.raises(TalkingHeadsError, match="must have this version of Talking Heads.*nowhere"):
+        list(OnRay("2").run("nowhere:Toy", [{"square": 1}] * 9, watch=lambda *_: None, again=lambda *_: None))
 
 
 def test_progress_is_told(ray):
