@@ -81,8 +81,9 @@ class TrainingReport(bridge.NodeReport):
         from ..media_core.captions import STAGES
 
         super().__call__(done, total, info, preview)
-        if self._record is None:
-            self._record = _Record(self.logs, done)
+        if self._record is None and "loss" not in info:  # what comes before may be told as step 0 of a resumed training
+            return
+        self._record = self._record or _Record(self.logs, done)
         phase = str(info.get("phase", ""))
         self.trained_phase = phase if "loss" in info else self.trained_phase
         self._record.curves.add(done, info, STAGES.get(("phase", phase), ""))

@@ -116,6 +116,18 @@ def test_a_record_that_cannot_be_written_does_not_end_the_training(page, caplog)
     assert "record of the training is not kept up" in caplog.text and page.told[-1]["state"] == "finished"
 
 
+def test_what_comes_before_the_steps_of_a_resumed_training_does_not_start_its_record_over(page, tmp_path):
+    feed = own(page.host, "nodes.training_feed")
+    with feed.TrainingReport("HMTalker_TrainAvatar", page.base / "output" / "log") as report:
+        for step in (1, 2, 3):
+            report(step, 9, {"phase": "face", "loss": float(step)})
+    with feed.TrainingReport("HMTalker_TrainAvatar", page.base / "output" / "log") as report:
+        report(0, 9, {"phase": "speech"})
+        report(4, 9, {"phase": "face", "loss": 4.0})
+    record = json.loads((page.base / "output" / "log" / "training.json").read_text("utf8"))
+    assert curve(record, "loss")["steps"] == [1, 2, 3, 4] and record["phases"] == [[1, "Stage face"]]
+
+
 def test_previews_are_thinned_evenly(page, tmp_path):
     from PIL import Image
 
