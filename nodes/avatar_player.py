@@ -19,7 +19,7 @@ class PreviewAvatar(io.ComfyNode):
             node_id="HMTalker_PreviewAvatar",
             display_name="Preview Avatar in 3D",
             category="Talking Heads/HM-Talker",
-            description="Plays the avatar on the node: turn the head by dragging, with sound in step. The browser draws it, so "
+            description="Plays the avatar on the node: turn the head by dragging, with audio in step. The browser draws it, so "
                         "nothing is rendered first.",
             search_aliases=["avatar player", "3d avatar", "orbit avatar", "gaussian avatar player", "play talking head"],
             inputs=[

@@ -204,7 +204,7 @@ Press **Run**. The avatar says what is said in the driving video, with the face 
     Page("avatar_player", "12 Avatar in 3D", f"""\
 ## The avatar speaks in 3D
 
-Press **Run**. Then play it on **Preview Avatar in 3D**, and drag the picture to turn the head. The browser draws it: no video is
+Press **Run**. Then play it on **Preview Avatar in 3D**, and drag the image to turn the head. The browser draws it: no video is
 needed to see your avatar. **Save Video** has one all the same.
 
 - **Your own speech:** {_OWN} **Speech**.

@@ -106,10 +106,10 @@ def test_depths_are_those_of_the_moved_points(node):
     points, view = rng.normal(size=(3, n)), rng.normal(size=(3, 4))
     moves, weights, unit = rng.integers(-127, 128, (k, rows, n)), rng.normal(size=k) / 100, 0.25
     got = node(f"""
-import {{ fillDepths }} from './order.js'
+import {{ fillAxis }} from './order.js'
 const depth = new Float32Array({n})
-fillDepths({points.tolist()}.map(row => new Float32Array(row)), new Int8Array({moves.flatten().tolist()}), {rows},
-  new Float32Array({weights.tolist()}), {unit}, {view.flatten().tolist()}, depth)
+fillAxis({points.tolist()}.map(row => new Float32Array(row)), new Int8Array({moves.flatten().tolist()}), {rows},
+  new Float32Array({weights.tolist()}), {unit}, {view.flatten().tolist()}, 2, depth)
 console.log(JSON.stringify(Array.from(depth)))""")
     moved = points + unit * np.einsum("k,kcn->cn", weights, moves[:, :3])
     assert got == pytest.approx(view[2, :3] @ moved + view[2, 3], abs=1e-5)

@@ -2,7 +2,7 @@
 
 import { columns } from './container.js'
 import { ACROSS, NO_FRAGMENT, arrayTexture, program, rowsFor, texture, use } from './graphics.js'
-import { fillDepths, Order } from './order.js'
+import { fillAxis, Order } from './order.js'
 import { projectShader } from './shaders.js'
 
 const FLOATS = 12 // of a projected Gaussian: three texels
@@ -26,6 +26,7 @@ export class Branch {
     this.units = this.parts === 3 ? header.units.slice(0, 3) : [header.units[3], 0, 0]
     const values = columns(sections[`${name}.base`], own)
     this.position = values.slice(0, 3)
+    this.widest = widest(values.slice(7, 10)) // metres; of the mouth no scale moves
     this.depth = new Float32Array(own.count)
     this.order = new Order(own.count)
     const layers = 3 + (own.degree + 1) ** 2
@@ -63,6 +64,35 @@ export class Branch {
     gl.bindVertexArray(null)
   }
 
+  fill(weights, { view }, axis, out) {
+    fillAxis(this.position, this.moves, this.rows, weights, this.units[0], view, axis, out)
+  }
+
+  /**
+   * A box around all that a frame's projected Gaussians may cover, `more` px larger; after `project`.
+   * @returns {number[]} [4] whole px: left, top, right, bottom
+   */
+  covered(weights, camera, more) {
+    const [across, down] = [0, 1].map(axis => {
+      const out = this.side ??= new Float32Array(this.count)
+      this.fill(weights, camera, axis, out)
+      let [low, high, near] = [Infinity, -Infinity, Infinity]
+      for (let i = 0; i < this.count; i++) {
+        if (this.depth[i] <= 0.01) continue
+        const at = out[i] / this.depth[i]
+        low = Math.min(low, at)
+        high = Math.max(high, at)
+        near = Math.min(near, this.depth[i])
+      }
+      const [focal, middle, size] = [camera.lens[axis], camera.lens[2 + axis], camera.size[axis]]
+      const slant = Math.hypot(1, Math.max(Math.abs(low), Math.abs(high)))
+      const reach = 3.34 * Math.hypot(slant * this.widest * focal / near, Math.sqrt(camera.blur)) + more + 1
+      return low > high ? [0, 0] : [Math.max(Math.floor(focal * low + middle - reach), 0),
+        Math.min(Math.ceil(focal * high + middle + reach), size)]
+    })
+    return [across[0], down[0], Math.max(across[1], across[0]), Math.max(down[1], down[0])]
+  }
+
   /**
    * Sorts, moves and projects the Gaussians of a frame.
    * @param {Float32Array} weights [K]
@@ -70,7 +100,7 @@ export class Branch {
    */
   project(weights, camera) {
     const { gl, projecting: { program: used, at } } = this
-    fillDepths(this.position, this.moves, this.rows, weights, this.units[0], camera.view, this.depth)
+    this.fill(weights, camera, 2, this.depth)
     const order = this.order.sorted(this.depth)
     this.drawn = order.length
     gl.useProgram(used)
@@ -127,6 +157,12 @@ export class Branch {
     gl.bindBuffer(gl.ARRAY_BUFFER, null)
     return { values, order: this.order.order.slice(0, this.drawn) }
   }
+}
+
+/** The largest standard deviation of all Gaussians, metres, from three columns of raw scales. */
+export function widest(columns) {
+  const most = columns.reduce((high, column) => column.reduce((a, b) => Math.max(a, b), high), -Infinity)
+  return most > 20 ? most : Math.log1p(Math.exp(most))
 }
 
 /** Vertices 4 i to 4 i + 3 are the corners of quad i: two triangles each. @returns {Uint32Array} [6 n] */

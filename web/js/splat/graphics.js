@@ -77,10 +77,21 @@ function settings(gl, target, filter) {
   gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE)
 }
 
-/** A texture that can be drawn into: [width, height] px, RGBA of 16-bit floats where the driver blends them. */
-export function target(gl, size) {
-  const fine = gl.getExtension('EXT_color_buffer_float') || gl.getExtension('EXT_color_buffer_half_float')
-  const image = texture(gl, fine ? gl.RGBA16F : gl.RGBA8, size, gl.NEAREST)
+/**
+ * The format to blend in: 16-bit floats, or 8 bits where the driver has none. Programs that draw without a GPU convert 16-bit
+ * floats with much effort: there 32 bits.
+ */
+export function blendable(gl) {
+  const whole = gl.getExtension('EXT_color_buffer_float')
+  if (!whole && !gl.getExtension('EXT_color_buffer_half_float')) return gl.RGBA8
+  const told = gl.getExtension('WEBGL_debug_renderer_info')
+  const software = told && /swiftshader|llvmpipe|software/i.test(gl.getParameter(told.UNMASKED_RENDERER_WEBGL))
+  return software && whole && gl.getExtension('EXT_float_blend') ? gl.RGBA32F : gl.RGBA16F
+}
+
+/** A texture that can be drawn into: a sized format, [width, height] px. */
+export function target(gl, format, size, filter = gl.NEAREST) {
+  const image = texture(gl, format, size, filter)
   const frame = gl.createFramebuffer()
   gl.bindFramebuffer(gl.FRAMEBUFFER, frame)
   gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, image, 0)

@@ -4,23 +4,25 @@ const NEAR = 0.01 // metres
 const KEYS = 1 << 16
 
 /**
- * Depth of each Gaussian in the camera after it was moved.
+ * One coordinate of each Gaussian in the camera after it was moved.
  * @param {Float32Array[]} position three columns of n numbers, metres
  * @param {Int8Array} moves [K, D, n] of which the first three rows of each component move the position
  * @param {number} rows D
  * @param {Float32Array} weights [K]
  * @param {number} unit metres
  * @param {ArrayLike<number>} view [12] world to camera
- * @param {Float32Array} depth [n], filled
+ * @param {number} axis 0 across, 1 down, 2 depth
+ * @param {Float32Array} out [n], filled
  */
-export function fillDepths([x, y, z], moves, rows, weights, unit, view, depth) {
-  const n = depth.length
-  for (let i = 0; i < n; i++) depth[i] = view[8] * x[i] + view[9] * y[i] + view[10] * z[i] + view[11]
+export function fillAxis([x, y, z], moves, rows, weights, unit, view, axis, out) {
+  const n = out.length
+  const [vx, vy, vz, shift] = [0, 1, 2, 3].map(column => view[4 * axis + column])
+  for (let i = 0; i < n; i++) out[i] = vx * x[i] + vy * y[i] + vz * z[i] + shift
   for (let k = 0; k < weights.length; k++) {
     const at = k * rows * n
-    const [a, b, c] = [8, 9, 10].map(column => view[column] * weights[k] * unit)
+    const [a, b, c] = [vx, vy, vz].map(value => value * weights[k] * unit)
     const [mx, my, mz] = [0, 1, 2].map(row => moves.subarray(at + row * n, at + (row + 1) * n))
-    for (let i = 0; i < n; i++) depth[i] += a * mx[i] + b * my[i] + c * mz[i]
+    for (let i = 0; i < n; i++) out[i] += a * mx[i] + b * my[i] + c * mz[i]
   }
 }
 

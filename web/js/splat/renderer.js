@@ -3,8 +3,8 @@
 import { Branch } from './branch.js'
 import { dilationAt, recordedPixels, rotation, scaledLens, seen, turnedView } from './camera.js'
 import { frameWeights } from './container.js'
-import { arrayTexture, program, target, texture, use } from './graphics.js'
-import { composeShader, DILATE_FRAGMENT, SPLAT_FRAGMENT, SPLAT_VERTEX, WHOLE_VERTEX } from './shaders.js'
+import { arrayTexture, blendable, program, target, texture, use } from './graphics.js'
+import { bodyShader, COMPOSE_FRAGMENT, DILATE_FRAGMENT, SPLAT_FRAGMENT, SPLAT_VERTEX, WHOLE_VERTEX } from './shaders.js'
 
 const SETTINGS = { alpha: false, antialias: false, depth: false, stencil: false, preserveDrawingBuffer: true,
   powerPreference: 'high-performance' }
@@ -28,9 +28,13 @@ export class Renderer {
     this.dilating = program(gl, WHOLE_VERTEX, DILATE_FRAGMENT)
     const [layers, high, wide] = header.sections['body.components'].shape
     this.states = layers
-    this.composing = program(gl, WHOLE_VERTEX, composeShader(layers))
-    this.body = texture(gl, gl.RGBA8, [wide, high], gl.LINEAR, sections['body.mean'])
-    this.bodyMoves = arrayTexture(gl, gl.RGBA8_SNORM, gl.RGBA, gl.BYTE, [wide, high, layers], sections['body.components'], gl.LINEAR)
+    this.composing = program(gl, WHOLE_VERTEX, COMPOSE_FRAGMENT)
+    this.embodying = program(gl, WHOLE_VERTEX, bodyShader(layers))
+    this.bodySize = [wide, high]
+    this.bodyMean = texture(gl, gl.RGBA8, this.bodySize, gl.NEAREST, sections['body.mean'])
+    this.bodyMoves = arrayTexture(gl, gl.RGBA8_SNORM, gl.RGBA, gl.BYTE, [wide, high, layers], sections['body.components'])
+    this.body = target(gl, gl.RGBA8, this.bodySize, gl.LINEAR)
+    this.format = blendable(gl)
     this.plate = texture(gl, gl.RGBA8, [plate.width, plate.height], gl.LINEAR, plate)
     this.nothing = gl.createVertexArray()
     this.resize(1)
@@ -47,7 +51,7 @@ export class Renderer {
     }
     this.size = size
     ;[this.canvas.width, this.canvas.height] = size
-    this.targets = [0, 1, 2].map(() => target(this.gl, size))
+    this.targets = [0, 1, 2].map(() => target(this.gl, this.format, size))
   }
 
   /**
@@ -88,33 +92,58 @@ export class Renderer {
       branch.draw(this.splats)
     }
     gl.disable(gl.BLEND)
-    this.compose(frame, camera)
+    gl.bindVertexArray(this.nothing)
+    const reach = (dilationAt(size[1]) - 1) / 2
+    const around = this.branches[1].covered(weights, camera, reach)
+    this.embody(frame)
+    this.dilate(reach, around)
+    this.compose(camera, reach, around)
+    gl.bindVertexArray(null)
   }
 
-  compose(frame, camera) {
+  /** The body of a frame, unless it is there already. */
+  embody(frame) {
+    if (this.embodied === frame) return
+    const { gl, embodying: { program: used, at } } = this
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.body.frame)
+    gl.viewport(0, 0, ...this.bodySize)
+    gl.useProgram(used)
+    use(gl, at('mean'), 0, gl.TEXTURE_2D, this.bodyMean)
+    use(gl, at('moves'), 1, gl.TEXTURE_2D_ARRAY, this.bodyMoves)
+    const states = this.file.sections['body.states'].subarray(this.states * frame, this.states * (frame + 1))
+    if (this.states) gl.uniform1fv(at('states'), states)
+    gl.drawArrays(gl.TRIANGLES, 0, 3)
+    gl.viewport(0, 0, ...this.size)
+    this.embodied = frame
+  }
+
+  /** The mouth's alpha, widened across; within a box. */
+  dilate(reach, [left, top, right, bottom]) {
+    const { gl, dilating: { program: used, at } } = this
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.targets[2].frame)
+    gl.enable(gl.SCISSOR_TEST)
+    gl.scissor(left, top, right - left, bottom - top)
+    gl.useProgram(used)
+    use(gl, at('mouth'), 0, gl.TEXTURE_2D, this.targets[1].image)
+    gl.uniform1i(at('reach'), reach)
+    gl.drawArrays(gl.TRIANGLES, 0, 3)
+    gl.disable(gl.SCISSOR_TEST)
+  }
+
+  compose(camera, reach, around) {
     const { gl, composing: { program: used, at } } = this
     const { box, size } = this.file.header.body
-    const reach = (dilationAt(this.size[1]) - 1) / 2
-    gl.bindVertexArray(this.nothing)
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.targets[2].frame)
-    gl.useProgram(this.dilating.program)
-    use(gl, this.dilating.at('mouth'), 0, gl.TEXTURE_2D, this.targets[1].image)
-    gl.uniform1i(this.dilating.at('reach'), reach)
-    gl.drawArrays(gl.TRIANGLES, 0, 3)
     gl.bindFramebuffer(gl.FRAMEBUFFER, null)
     gl.useProgram(used)
     const images = { face: this.targets[0].image, mouth: this.targets[1].image, wide: this.targets[2].image, plate: this.plate,
-      body: this.body }
+      body: this.body.image }
     for (const [i, name] of Object.keys(images).entries()) use(gl, at(name), i, gl.TEXTURE_2D, images[name])
-    use(gl, at('bodyMoves'), 5, gl.TEXTURE_2D_ARRAY, this.bodyMoves)
-    const states = this.file.sections['body.states'].subarray(this.states * frame, this.states * (frame + 1))
-    if (this.states) gl.uniform1fv(at('states'), states)
     gl.uniform1i(at('reach'), reach)
+    gl.uniform4iv(at('around'), around)
     gl.uniform2fv(at('size'), this.size)
     gl.uniformMatrix3fv(at('recorded'), true, camera.recorded)
     gl.uniform4f(at('box'), box[2] / size[1], box[0] / size[0], (box[3] - box[2]) / size[1], (box[1] - box[0]) / size[0])
     gl.drawArrays(gl.TRIANGLES, 0, 3)
-    gl.bindVertexArray(null)
   }
 
   /** The pixels of the last frame, RGBA from the top; waits until it is drawn. */

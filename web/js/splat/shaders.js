@@ -149,15 +149,30 @@ void main() {
 `
 
 /**
- * Face over mouth over body over the background, turned the right way up.
+ * The body of a frame, in its own size.
  * @param {number} states of the body
  */
-export function composeShader(states) {
+export function bodyShader(states) {
   return `${HEAD}
-uniform sampler2D face, mouth, wide, plate, body;
-uniform sampler2DArray bodyMoves;
+uniform sampler2D mean;
+uniform sampler2DArray moves;
 uniform float states[${Math.max(states, 1)}];
+out vec4 body;
+void main() {
+  ivec2 at = ivec2(gl_FragCoord.xy);
+  body = texelFetch(mean, at, 0);
+  for (int l = 0; l < ${states}; l++) body += states[l] * 127.0 * texelFetch(moves, ivec3(at, l), 0);
+  body = clamp(body, 0.0, 1.0);
+  body.rgb = min(body.rgb, vec3(body.a));
+}
+`
+}
+
+/** Face over mouth over body over the background, turned the right way up. */
+export const COMPOSE_FRAGMENT = `${HEAD}
+uniform sampler2D face, mouth, wide, plate, body;
 uniform int reach;
+uniform ivec4 around;   // px that the dilated mouth may cover: left, top, right, bottom
 uniform vec2 size;
 uniform mat3 recorded;  // px of this view -> px of the recorded image, both of this size
 uniform vec4 box;       // of the body in the image, 0..1: left, top, width, height
@@ -167,21 +182,19 @@ vec4 bodyAt(vec2 px) {
   vec3 was = recorded * vec3(px, 1.0);
   vec2 at = (clamp(was.xy / was.z / size, vec2(0.0), vec2(1.0)) - box.xy) / box.zw;  // beyond the image it goes on as at its edge
   if (was.z <= 0.0 || any(lessThan(at, vec2(0.0))) || any(greaterThan(at, vec2(1.0)))) return vec4(0.0);
-  vec4 sum = textureLod(body, at, 0.0);
-  for (int l = 0; l < ${states}; l++) sum += states[l] * 127.0 * textureLod(bodyMoves, vec3(at, l), 0.0);
-  sum = clamp(sum, 0.0, 1.0);
-  return vec4(min(sum.rgb, vec3(sum.a)), sum.a);
+  return textureLod(body, at, 0.0);
 }
 
 void main() {
   vec2 px = vec2(gl_FragCoord.x, size.y - gl_FragCoord.y);
   ivec2 at = ivec2(px);
-  int last = textureSize(wide, 0).y - 1;
   float cover = 0.0;
-  for (int i = max(at.y - reach, 0); i <= min(at.y + reach, last); i++) cover = max(cover, texelFetch(wide, ivec2(at.x, i), 0).a);
+  if (at.x >= around.x && at.y >= around.y && at.x < around.z && at.y < around.w) {
+    int first = max(at.y - reach, around.y), last = min(at.y + reach, around.w - 1);
+    for (int i = first; i <= last; i++) cover = max(cover, texelFetch(wide, ivec2(at.x, i), 0).a);
+  }
   vec4 front = texelFetch(face, at, 0), inside = texelFetch(mouth, at, 0), below = bodyAt(px);
   vec3 behind = below.rgb + textureLod(plate, px / size, 0.0).rgb * (1.0 - below.a);
   shown = vec4(front.rgb + (inside.rgb + behind * (1.0 - cover)) * (1.0 - front.a), 1.0);
 }
 `
-}
