@@ -61,7 +61,7 @@ export class EditorModel {
 
   #become(edits, quiet) {
     this.edits = edits
-    this.ranges?.delete(this.lane?.name)
+    if (this.view) this.ranges.delete(this.lane.name)
     if (quiet) return
     const text = written(edits)
     if (text === this.text) return
