@@ -56,6 +56,7 @@ export class EditorModel {
   clear() {
     this.selected = null
     this.broken = false
+    this.ranges = new Map()
     this.#become({ ...this.edits, lanes: {} }, false)
   }
 
