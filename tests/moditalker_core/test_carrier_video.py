@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from talking_heads.media_core.edit_curves import parsed_edits
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 from talking_heads.media_core.face.landmarks.landmarks import FaceFrame
 from talking_heads.media_core.face.mesh.tracker import MeshTracker
@@ -13,8 +14,10 @@ from talking_heads.media_core.face.pose.canonical import canonical_portrait
 from talking_heads.media_core.face.trackers import still_landmarks
 from talking_heads.media_core.metrics import correlation
 from talking_heads.media_core.motion import LandmarkTrack
+from talking_heads.media_core.motion_edits import LANES, apply_edits
 from talking_heads.media_core.mouth import lip_aperture, resting_face
-from talking_heads.moditalker_core.carrier_video import CarrierSettings, carried_portrait, portrait_carrier
+from talking_heads.moditalker_core.alignment import onto_portrait
+from talking_heads.moditalker_core.carrier_video import CarrierSettings, carried_portrait, head_moves, portrait_carrier
 
 STILL = CarrierSettings(life=0)
 
@@ -103,6 +106,23 @@ def test_motion_in_pixels_moves_head_and_lips(portrait, face):
     seen = [tracker(frame).points for frame in made]
     assert (seen[7] - seen[0])[27:36, 0].mean() == pytest.approx(6 * 7 / 11, abs=.8)
     assert float(lip_aperture(seen[11])) > float(lip_aperture(seen[7])) + 1.5
+
+
+def test_canonical_motion_that_was_turned_moves_the_head(portrait, face):
+    """As Edit Motion turns it: the whole face goes along, and nothing of it is torn."""
+    rest = canonical_portrait(face.points, portrait.shape[:2])
+    still = LandmarkTrack(rest.points[:1].repeat(30, 1, 1), 25.0)
+    edits = parsed_edits('{"version": 1, "lanes": {"yaw": {"curves": [{"points": [[0.6, 10], [1.2, 10]]}]}}}', LANES)
+    turned = apply_edits(still, edits)
+    assert head_moves(turned, rest) and not head_moves(still, rest)
+    first, last = (next(carried_portrait(portrait, turned, settings=STILL, landmarks=face.mesh, start=i, stop=i + 1))
+                   for i in (0, 25))
+    assert np.array_equal(first, portrait)
+    tracker = MeshTracker()
+    went = (tracker(last).points - tracker(first).points)[:, 0]
+    wanted = (onto_portrait(turned, pixels(face, portrait, mesh=False), canonical=rest).points[25, :, 0].numpy()
+              - np.asarray(face.points)[:, 0])
+    assert wanted[27:36].mean() > 4 and np.abs(went[17:] - wanted[17:]).mean() < 2
 
 
 @pytest.mark.parametrize("kind", ["float", "grey", "alpha", "tensor"])

@@ -56,12 +56,13 @@ export class EditorModel {
   clear() {
     this.selected = null
     this.broken = false
+    this.ranges = new Map()
     this.#become({ ...this.edits, lanes: {} }, false)
   }
 
   #become(edits, quiet) {
     this.edits = edits
-    this.ranges?.delete(this.lane?.name)
+    if (this.view) this.ranges.delete(this.lane.name)
     if (quiet) return
     const text = written(edits)
     if (text === this.text) return

@@ -11,9 +11,10 @@ const MOST_HEIGHT = 430 // px of the lanes; more scroll
 const NARROW = 600 // px of the element, below which the face is under the lanes
 const CLOSEST = 0.2 // s, the shortest time that fills the plot
 const STYLE = 'font:12px sans-serif;color:var(--input-text,#ddd);background:var(--comfy-menu-bg,#222);' +
-  'border-radius:6px;display:flex;flex-direction:column;width:100%;height:100%;overflow:hidden;box-sizing:border-box;padding:4px;outline:none'
-const BUTTON = 'font:12px sans-serif;padding:2px 7px;border:1px solid var(--border-color,#555);border-radius:4px;' +
-  'cursor:pointer;background:var(--comfy-input-bg,#333);color:inherit'
+  'border-radius:6px;display:flex;flex-direction:column;width:100%;height:100%;overflow:hidden;' +
+  'box-sizing:border-box;padding:4px;outline:none'
+const BUTTON = 'font:12px sans-serif;padding:2px 7px;border:1px solid var(--border-color,#555);cursor:pointer;' +
+  'border-radius:4px;background:var(--comfy-input-bg,#333);color:inherit'
 
 function element(tag, style, properties = {}) {
   const made = Object.assign(document.createElement(tag), properties)
@@ -51,7 +52,7 @@ export class EditorPanel {
     this.message.style.display = name ? '' : 'none'
     this.main.style.display = name ? 'none' : 'flex'
     this.foot.style.visibility = name ? 'hidden' : ''
-    for (const [key, button] of Object.entries(this.buttons)) button.disabled = Boolean(name) && key !== 'clear'
+    for (const [key, button] of Object.entries(this.buttons)) button.disabled = Boolean(name) && !(name === 'broken' && key === 'clear')
     this.redraw()
   }
 
