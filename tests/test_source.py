@@ -27,7 +27,7 @@ MODITALKER = {  # folder of moditalker_core -> the folders beside it that its mo
     "mtov": {"mtov", "data"},
 }
 JSON_READER = "media_core/json_files.py"
-OWN_FOLDERS = {"browser", "fuzz", "web", "workflows"}  # of tests/: they test the pack as a whole, so no package folder has their name
+OWN_FOLDERS = {"browser", "fuzz", "web", "workflows"}  # of tests/: of the pack as a whole, so no package folder has their name
 COMFY = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "execution"}
 FLAGGED_IMPORTS = {"subprocess", "pickle", "socket", "requests", "urllib", "http", "ftplib", "dill", "cloudpickle"}
 FLAGGED_CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "urlopen", "getenv"}
