@@ -127,8 +127,8 @@ console.log(JSON.stringify([asked, given, finished]))"""
 
 def test_a_policy_without_blobs_is_recognised(node):
     script = """import {allowsBlobs} from './growing.js'
-console.log(JSON.stringify([null, "default-src 'self'; img-src blob:", "default-src 'self'; media-src 'self' blob:", "img-src 'self'"]
-  .map(allowsBlobs)))"""
+const policies = [null, "default-src 'self'; img-src blob:", "default-src 'self'; media-src 'self' blob:", "img-src 'self'"]
+console.log(JSON.stringify(policies.map(allowsBlobs)))"""
     assert node(script) == [True, False, True, True]
 
 
