@@ -71,6 +71,7 @@ class PanelServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
+        self.policy = ""
         self.asked: list[tuple[str, str | None]] = []
         self.names = sorted(path.stem for path in (ROOT / "web" / "js").glob("*.js")
                             if path.stem in ("colours", "node_text", "training_monitor", "video_player"))
@@ -95,6 +96,12 @@ class Handler(BaseHTTPRequestHandler):
             pages = {"/": (INDEX.replace("NAMES", repr(self.server.names)), "text/html"),
                      "/scripts/app.js": (APP, "text/javascript"), "/scripts/api.js": (API, "text/javascript")}
             self.give(pages[where.path][0].encode(), pages[where.path][1])
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        if self.server.policy:
+            self.send_header("Content-Security-Policy", self.server.policy)
+        self.end_headers()
 
     def give(self, content: bytes | None, kind: str) -> None:
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")

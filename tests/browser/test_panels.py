@@ -126,6 +126,13 @@ def test_a_video_plays_with_sound_while_it_grows_and_goes_on_as_the_whole(page, 
     assert [asked for name, asked in page.server.asked if name == "live.mp4"] == ["bytes=0-", f"bytes={told[140] - 1}-"]
 
 
+def test_where_the_page_allows_no_blobs_the_growing_file_is_opened_itself(page):
+    page.server.policy, page.server.files = "default-src 'self'", {"live.mp4": b"no video"}
+    page.evaluate("""() => { make(3, 'HMTalker_RenderAvatarVideo'); tell('talking_heads.video', {node: '3', state: 'growing',
+      node_type: 'HMTalker_RenderAvatarVideo', filename: 'live.mp4', type: 'temp', mime: 'video/mp4', seconds: 2, total: 8}) }""")
+    page.wait_for_function("document.querySelector('.talking-heads-player video').src.includes('live.mp4')")
+
+
 def test_after_a_reload_only_videos_that_are_still_there_are_shown(page, tmp_path):
     page.evaluate("""() => { api.history = {a: {outputs: {9: {player: [{filename: 'there.mp4'}]}}}}
       make(1, 'HMTalker_RenderAvatarVideo', {talking_heads_player: [{filename: 'gone.mp4', subfolder: '', type: 'temp'}]}) }""")

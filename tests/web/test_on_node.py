@@ -125,6 +125,13 @@ console.log(JSON.stringify([asked, given, finished]))"""
     assert given == [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]] and finished == 1
 
 
+def test_a_policy_without_blobs_is_recognised(node):
+    script = """import {allowsBlobs} from './growing.js'
+const policies = [null, "default-src 'self'; img-src blob:", "default-src 'self'; media-src 'self' blob:", "img-src 'self'"]
+console.log(JSON.stringify(policies.map(allowsBlobs)))"""
+    assert node(script) == [True, False, True, True]
+
+
 def test_a_node_in_a_subgraph_is_found(node):
     script = """import {nodeOf, viewUrl} from './panels.js'
 const graph = nodes => ({getNodeById: id => nodes[id] ?? null})

@@ -1,6 +1,6 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
-import { GrowingVideo } from './on_node/growing.js'
+import { GrowingVideo, allowsBlobs } from './on_node/growing.js'
 import { addPanel, after, element, nodeOf, removeWidget, viewUrl } from './on_node/panels.js'
 import { clock } from './on_node/words.js'
 
@@ -9,6 +9,7 @@ const EVENT = 'talking_heads.video'
 const KEPT = 'talking_heads_player' // the property that names the files of a node's videos
 const LIVE_IMAGE = '$$canvas-image-preview' // ComfyUI's widget for the frames of a running node
 const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
+const LEAST = 1 // seconds of a growing file that are worth opening
 const players = new WeakMap() // node -> its player
 
 // A player with sound on the nodes that make videos, from the first seconds that are there.
@@ -47,6 +48,13 @@ async function restore(node) {
   const known = await recentVideos()
   const there = files.filter(file => known.has(file.filename))
   if (there.length && node.graph) playerOf(node).show(there)
+}
+
+let allowed = null // whether the page's policy lets a MediaSource through; asked once
+
+function blobs() {
+  allowed ??= fetch(location.href, { method: 'HEAD' }).then(answer => allowsBlobs(answer.headers.get('Content-Security-Policy')))
+  return allowed
 }
 
 let asked = null // the newest question for the history, shared by all nodes of a workflow that opens
@@ -100,24 +108,39 @@ class Player {
   /** A video that is being made. @param {object} told docs/comfyui.md#videos-while-they-are-made */
   async growing(told) {
     this.words.textContent = `Being made: ${clock(told.seconds)} of ${clock(told.total)}`
-    if (this.live?.filename === told.filename) return this.live.growing.pull()
+    if (this.live?.filename === told.filename) return this.more(told)
     this.stop()
     this.choice.style.display = 'none'
     this.fit()
-    if (!GrowingVideo.plays(told.mime)) return
-    this.live = { filename: told.filename, growing: new GrowingVideo(this.video, viewUrl(api, told), told.mime, told.total) }
-    await this.live.growing.open()
-    await this.live.growing.pull()
+    const live = this.live = { filename: told.filename, growing: null, plain: false }
+    if (!await blobs() || !GrowingVideo.plays(told.mime)) {
+      live.plain = true
+      return this.more(told)
+    }
+    if (this.live !== live) return
+    live.growing = new GrowingVideo(this.video, viewUrl(api, told), told.mime, told.total)
+    await live.growing.open()
+    await live.growing.pull()
+  }
+
+  /** There is more of it. Where no MediaSource may be used, the file is opened again, but not while it plays. */
+  async more(told) {
+    if (this.live.growing) return this.live.growing.pull()
+    if (!this.live.plain || told.seconds < LEAST || !(this.video.paused || this.video.ended)) return
+    const at = { time: this.video.currentTime, plays: this.video.ended }
+    this.video.src = viewUrl(api, told, String(told.seconds))
+    this.video.currentTime = at.time
+    if (at.plays) this.video.play()
   }
 
   /** It is whole, or will never be. */
   ended() {
-    this.live?.growing.end()
+    this.live?.growing?.end()
     this.words.textContent = 'No longer being made'
   }
 
   stop() {
-    this.live?.growing.end()
+    this.live?.growing?.end()
     this.live = null
   }
 

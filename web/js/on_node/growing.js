@@ -1,4 +1,14 @@
 /**
+ * @param {string|null} policy the page's Content-Security-Policy; with --disable-api-nodes ComfyUI sets one that has no blobs
+ * @returns {boolean} whether a video may come from a MediaSource
+ */
+export function allowsBlobs(policy) {
+  const rules = (policy ?? '').split(';').map(rule => rule.trim().split(/\s+/))
+  const media = rules.find(([name]) => name === 'media-src') ?? rules.find(([name]) => name === 'default-src')
+  return !media || media.includes('blob:')
+}
+
+/**
  * Plays a video that is still being written: what is new of the file is fetched now and then and given to the browser.
  */
 export class GrowingVideo {
