@@ -49,11 +49,13 @@ class Sections:
 
     def add(self, name: str, value: np.ndarray | bytes) -> None:
         """Arrays are compressed, files (which are compressed already) are not."""
-        array = None if isinstance(value, bytes) else value
-        content = value if array is None else zlib.compress(np.ascontiguousarray(array).tobytes(), 6)
-        entry: dict[str, Any] = {"at": self.at, "bytes": len(content)}
-        if array is not None:
-            entry |= {"dtype": array.dtype.name, "shape": list(array.shape)}
+        entry: dict[str, Any] = {"at": self.at}
+        if isinstance(value, np.ndarray):
+            content = zlib.compress(np.ascontiguousarray(value).tobytes(), 6)
+            entry |= {"dtype": value.dtype.name, "shape": list(value.shape)}
+        else:
+            content = value
+        entry["bytes"] = len(content)
         self.listed[name] = entry
         padding = -len(content) % ALIGNED
         self.parts.append(content + bytes(padding))
