@@ -241,11 +241,12 @@ class _Pool:
     def _ended(self, ref: Any, one: _Running) -> Outcome | None:
         """How a unit ended; None: it is to be done again."""
         import ray
+        from ray.exceptions import RayError, RayTaskError
 
         number, seconds, where = one.number, time.perf_counter() - one.began, ""
         try:
-            told = ray.get(ref)
-        except ray.exceptions.RayError as lost:
+            (told,) = ray.get([ref])
+        except RayError as lost:
             if "creation task" in str(lost):  # nothing will work: neither this unit nor another
                 raise TalkingHeadsError("Every machine must have this version of Talking Heads", "a worker could not start: "
                                         + _last_line(lost), "Install it there, with the packages that it needs") from lost
@@ -253,7 +254,7 @@ class _Pool:
             self._losses[number] += 1
             self._attempts[number] -= 1
             error: Exception | None = _lost(lost, self._losses[number])
-            over = self._losses[number] > _LOSSES or isinstance(lost, ray.exceptions.RayTaskError)
+            over = self._losses[number] > _LOSSES or isinstance(lost, RayTaskError)
         else:
             self._idle.append(one.actor)
             error, seconds, where = told.get("error"), told["seconds"], told["where"]
@@ -269,11 +270,12 @@ class _Pool:
     def _show(self) -> None:
         """Tells how far the first unit in work is."""
         import ray
+        from ray.exceptions import GetTimeoutError, RayError
 
         one = min(self._running.values(), key=lambda one: one.number)
         try:
             done, total, info = ray.get(one.actor.at.remote(), timeout=_PAUSE)
-        except (ray.exceptions.GetTimeoutError, ray.exceptions.RayError):
+        except (GetTimeoutError, RayError):
             done, total, info = 0, 0, {}  # it is starting, busy or lost: `_ended` will tell
         self._watch(one.number, done, total, info)
 
