@@ -61,15 +61,9 @@ class MotionToVideoFile(io.ComfyNode):
                 crf_input(),
                 *pose_inputs(),
                 audio_input(),
-                io.Image.Input("source", optional=True,
-                               tooltip="With a face crop: the whole image that Face Crop cropped, or one per frame."),
-                sockets.FaceCrop.Input("face_crop", optional=True,
-                                       tooltip="The transform from Face Crop: the video then shows the whole image."),
+                *crop_inputs(),
                 *official_inputs(),
-                resize_input(),
-                carrying.carrier_input(),
-                carrying.life_input(),
-                carrying.mask_input(),
+                *(resize_input(), carrying.carrier_input(), carrying.life_input(), carrying.mask_input()),
                 *carrying.redraw_inputs(),
                 temporary_videos.format_input(),
                 temporary_videos.label_input(),
@@ -149,6 +143,16 @@ class MotionToFilm(io.ComfyNode):
         settings = video_settings((0, None), **sampling)
         out = video(bridge.on_device(loaded), motion, scene, settings, feather=feather, report=drawing)
         return written("MoDiTalker_MotionToFilm", out, config.fps, audio, crf, label=label, seconds=len(motion) / motion.fps)
+
+
+def crop_inputs() -> list:
+    """What puts a crop's frames back into the whole image."""
+    return [
+        io.Image.Input("source", optional=True,
+                       tooltip="With a face crop: the whole image that Face Crop cropped, or one per frame."),
+        sockets.FaceCrop.Input("face_crop", optional=True,
+                               tooltip="The transform from Face Crop: the video then shows the whole image."),
+    ]
 
 
 def film_inputs() -> list:

@@ -115,9 +115,9 @@ Press **Run** to see it with the demo video. For your own avatar:
 3. Run, and read the **Quality report**. Record again what it criticises.
 
 The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any time: running it again continues.""",
-         Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7", "8"], ["9"]],
+         Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7"], ["8", "9"]],
               {"Input": [*"15"], "Dataset": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
-              widths=(1, 1, 1.1, 1, 1.2), gutter=56),
+              widths=(1, 1.05, 1.15, 1, 0.95), gutter=56),
          App([("1", "file", "video of you talking"), ("2", "name", "dataset name"), ("4", "name", "avatar name"),
               ("4", "preset", ""), ("4", "steps", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),
     Page("portrait_edited_motion_to_video", "4 Edit the motion", f"""\
@@ -209,9 +209,11 @@ needed to see your avatar. **Save Video** has one all the same.
 
 - **Your own speech:** {_OWN} **Speech**.
 - **Your own avatar:** make one with template **3 Video to avatar**, then choose it on **Load Avatar**.
+- **Turned far**, the edges of hair and shoulders show streaks: the recording saw the head from the front.
+- **To send it:** the command **talking-heads export** writes one HTML page with the avatar and its speech.
 
 {_SYNTHETIC}""",
          Plan([["note", "1", "3"], ["2", "4"], ["5"], ["6", "7"]],
-              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"567"]}, widths=(1, 1, 1.8, 1.1))),
+              {"Input": [*"13"], "Motion": [*"24"], "Video": [*"567"]}, widths=(1, 1, 2, 0.9))),
 )
 BY_NAME = {page.name: page for page in PAGES}

@@ -174,8 +174,8 @@ def using(names: set[str]) -> set[str]:
 
 
 def test_every_node_that_previews_has_its_room_planned():
-    """A node previews when it makes a NodeReport."""
-    ids = using({"NodeReport"})
+    """A node previews when it makes a NodeReport, or the one of trainings."""
+    ids = using({"NodeReport", "TrainingReport"})
     assert len(ids) > 15 and ids - WITHOUT == set(make_workflows.PREVIEWS)
 
 
