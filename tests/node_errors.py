@@ -63,6 +63,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "TalkingHead_HeadPose": ({"movement": "recorded"}, "avatar"),
     "TalkingHead_ImportAVE": ({}, "checkpoint"),
     "TalkingHead_ImportActionUnits": ({"file": "none.csv"}, "none.csv"),
+    "TalkingHead_JoinChunks": ({"filename_prefix": "none"}, "none"),
     "TalkingHead_LoadActionUnits": ({"file": "none.safetensors"}, "none.safetensors"),
     "TalkingHead_LoadAudioBatch": ({"pattern": "*.nothing"}, "*.nothing"),
     "TalkingHead_LoadDataset": ({"folder": "none"}, "none"),
@@ -88,7 +89,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 }
 # What these are given has been checked by the node that made it; their numbers are bounded by the page.
 SOCKETS_ONLY = {
-    "TalkingHead_AddBlinks", "TalkingHead_BlendLandmarks", "TalkingHead_FacePasteBack", "TalkingHead_JoinSpeechEncoders",
+    "HMTalker_PreviewAvatar", "TalkingHead_AddBlinks", "TalkingHead_BlendLandmarks", "TalkingHead_FacePasteBack",
+    "TalkingHead_JoinSpeechEncoders",
     "TalkingHead_LandmarksFromFaceLandmarks", "TalkingHead_LandmarksToFaceLandmarks", "TalkingHead_OffsetLandmarks",
     "TalkingHead_RetimeActionUnits", "TalkingHead_RetimeLandmarks", "TalkingHead_ScaleMouth", "TalkingHead_SmoothLandmarks",
     "TalkingHead_SpeechEncoderFromAudioEncoder", "TalkingHead_SpeechFromAudioEncoder"}
