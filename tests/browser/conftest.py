@@ -42,7 +42,7 @@ def server(tmp_path_factory):
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # closed behind its module: Playwright's event loop would refuse every later test that has one
 def browser(server):
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: nothing was tried in a browser")
     if chromium_path() is None:
