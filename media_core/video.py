@@ -110,7 +110,7 @@ class VideoWriter(AbstractContextManager):
         given = {**tags(source), **(metadata or {})}
         self.metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in given.items()}
         self._labelled = labeller(label, (self.height, self.width))
-        self.copy = copy
+        self._live = copy
         self.frames_written = 0
         self.samples_written = 0  # a channel
         self._container: OutputContainer
@@ -213,12 +213,12 @@ class VideoWriter(AbstractContextManager):
         for packet in packets:
             if stream is self._picture:
                 packet.duration = 1  # in ticks of 1 / fps: also the last frame lasts
-            twin = None if self.copy is None else copied(packet)  # writing a packet empties it
+            twin = None if self._live is None else copied(packet)  # writing a packet empties it
             with self._writing():
                 self._container.mux(packet)
-            if self.copy is not None and twin is not None:
+            if self._live is not None and twin is not None:
                 streams = (self._picture,) if self._voice is None else (self._picture, self._voice.stream)
-                self.copy.mux(stream, twin, streams, self.format.container)
+                self._live.mux(stream, twin, streams, self.format.container)
 
     def _finish(self, kind: type[BaseException] | None, error: BaseException | None,
                 trace: TracebackType | None) -> None:
