@@ -8,7 +8,6 @@ the next one begins, so that a frame is counted when it is done. Writes benchmar
 from __future__ import annotations
 
 import argparse
-import base64
 import platform
 import sys
 import tempfile
@@ -27,17 +26,8 @@ from talking_heads.media_core.speech import encode_speech
 
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 from comfy_page import chromium  # noqa: E402
+from player_frames import PLAYER, drawn  # noqa: E402
 
-PLAYER = "document.getElementById('player').player"
-ONE = f"""([frame, scale]) => {{
-  const {{ renderer }} = {PLAYER}
-  renderer.resize(scale)
-  renderer.draw(frame)
-  const pixels = renderer.pixels()
-  let text = ''
-  for (let i = 0; i < pixels.length; i += 8192) text += String.fromCharCode(...pixels.subarray(i, i + 8192))
-  return btoa(text)
-}}"""
 MANY = f"""([frames, scale]) => {{
   const {{ renderer }} = {PLAYER}, {{ gl }} = renderer, byte = new Uint8Array(4)
   const finish = () => gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, byte)
@@ -119,16 +109,15 @@ def speeds(window, frames: int) -> list[tuple[str, str, str]]:
 
 def counts(window) -> list[tuple[str, str, str]]:
     every = window.evaluate(COUNTS)
-    keys, drawn, area = (sum(part[i] for part in every) for i in range(3))
-    return [("keys sorted a frame", f"{keys:,}", ""), ("quads drawn a frame", f"{drawn:,}", "two draw calls"),
+    keys, quads, area = (sum(part[i] for part in every) for i in range(3))
+    return [("keys sorted a frame", f"{keys:,}", ""), ("quads drawn a frame", f"{quads:,}", "two draw calls"),
             ("pixels of those quads, million", f"{area / 1e6:.2f}", "before what is fainter than 1/255 is cut")]
 
 
 def agreement(window, avatar, motion) -> list[tuple[str, str, str]]:
     found = {"basis": [], "exact": []}
     for frame in np.linspace(0, len(motion) - 1, 12).astype(int).tolist():
-        pixels = np.frombuffer(base64.b64decode(window.evaluate(ONE, [frame, 1])), np.uint8)
-        image = pixels.reshape(*avatar.size, 4)[..., :3] / 255
+        image = drawn(window, avatar.size, frame)
         for kind, errors in found.items():
             rendered = next(avatar.render(motion, frame, frame + 1, deformation=kind))[0][0].numpy()
             errors.append(float(np.square(image - rendered).mean()))

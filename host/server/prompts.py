@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -93,6 +93,16 @@ class _Prompts:
         return answer({"prompt_id": prompt_id, "number": number, "node_errors": checked.node_errors})
 
 
+async def _removed(request: web.Request, every: Callable[[], object], one: Callable[[str], object]) -> web.Response:
+    """What a request to clear, or to delete prompts by their ids, asks for."""
+    said = await object_of(request)
+    if said.get("clear"):
+        every()
+    for prompt_id in strings(said.get("delete")):
+        one(prompt_id)
+    return web.Response()
+
+
 def prompt_routes(context: Context) -> dict[tuple[str, str], Answer]:
     queue, prompts = context.queue, _Prompts(context)
 
@@ -104,12 +114,7 @@ def prompt_routes(context: Context) -> dict[tuple[str, str], Answer]:
         return answer({"queue_running": [job.row() for job in running], "queue_pending": [job.row() for job in waiting]})
 
     async def change(request: web.Request) -> web.Response:
-        said = await object_of(request)
-        if said.get("clear"):
-            queue.clear()
-        for prompt_id in strings(said.get("delete")):
-            queue.delete(prompt_id)
-        return web.Response()
+        return await _removed(request, queue.clear, queue.delete)
 
     async def interrupt(request: web.Request) -> web.Response:
         said = await body_of(request) if await request.read() else None
@@ -130,12 +135,7 @@ def prompt_routes(context: Context) -> dict[tuple[str, str], Answer]:
         return answer(queue.history(request.match_info["prompt_id"]))
 
     async def forget(request: web.Request) -> web.Response:
-        said = await object_of(request)
-        if said.get("clear"):
-            queue.forget()
-        for prompt_id in strings(said.get("delete")):
-            queue.forget(prompt_id)
-        return web.Response()
+        return await _removed(request, queue.forget, queue.forget)
 
     return {("GET", "/prompt"): info, ("POST", "/prompt"): prompts.accept, ("GET", "/queue"): lines, ("POST", "/queue"): change,
             ("POST", "/interrupt"): interrupt, ("POST", "/free"): free, ("GET", "/history"): history,

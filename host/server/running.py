@@ -51,7 +51,7 @@ class Runner:
             finished = Finished(False, {}, self._messages)
             self._broke(error)
         finally:
-            self.node = None
+            self.node = PromptServer.instance.client_id = None
         log.info("Prompt executed in %.2f seconds", time.perf_counter() - begun)
         return finished
 

@@ -1,28 +1,18 @@
 """The exported page, opened from the disk in Chromium: it draws what the processor draws, plays, turns, and loads nothing."""
 from __future__ import annotations
 
-import base64
 import time
 
 import numpy as np
 import pytest
 from comfy_page import chromium
 from comfy_server import ROOT, chromium_path
+from player_frames import PLAYER, drawn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LEAST = 40.0  # dB
 SECONDS = 1.2
-PLAYER = "document.getElementById('player').player"
-DRAWN = f"""frame => {{
-  const {{ renderer }} = {PLAYER}
-  renderer.resize(1)
-  renderer.draw(frame)
-  const pixels = renderer.pixels()
-  let text = ''
-  for (let i = 0; i < pixels.length; i += 8192) text += String.fromCharCode(...pixels.subarray(i, i + 8192))
-  return btoa(text)
-}}"""
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +61,6 @@ def until(page, condition: str, limit: float = 120.0) -> None:
         page.wait_for_timeout(100)
 
 
-def image(page, avatar, frame: int) -> np.ndarray:  # float [H, W, 3] 0..1
-    return np.frombuffer(base64.b64decode(page.evaluate(DRAWN, frame)), np.uint8).reshape(*avatar.size, 4)[..., :3] / 255
-
-
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(-10 * np.log10(np.square(a - b).mean()))
 
@@ -82,10 +68,10 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def test_it_draws_what_the_processor_draws(said, opened):
     avatar, motion, _ = said
     for frame in (0, 11, len(motion) - 1):
-        drawn = image(opened[0], avatar, frame)
+        shown = drawn(opened[0], avatar.size, frame)
         rendered = next(avatar.render(motion, frame, frame + 1, deformation="basis"))[0][0].numpy()
-        assert psnr(drawn, rendered) >= LEAST, f"frame {frame}"
-    assert psnr(image(opened[0], avatar, 0), image(opened[0], avatar, 11)) < 45, "frames differ: the measure can fail"
+        assert psnr(shown, rendered) >= LEAST, f"frame {frame}"
+    assert psnr(*(drawn(opened[0], avatar.size, frame) for frame in (0, 11))) < 45, "frames differ: the measure can fail"
 
 
 def test_gaussians_lie_where_the_processor_projects_them(said, opened):
@@ -122,9 +108,8 @@ def test_gaussians_lie_where_the_processor_projects_them(said, opened):
 def test_turning_and_time_change_the_picture(said, opened):
     page, avatar = opened[0], said[0]
     page.evaluate(f"{PLAYER}.turn(0, 0)")
-    front = image(page, avatar, 0)
-    turned = page.evaluate(DRAWN.replace("renderer.draw(frame)", "renderer.draw(frame, { yaw: 25, pitch: 0 })"), 0)
-    turned = np.frombuffer(base64.b64decode(turned), np.uint8).reshape(front.shape[0], -1, 4)[..., :3] / 255
+    front = drawn(page, avatar.size, 0)
+    turned = drawn(page, avatar.size, 0, {"yaw": 25, "pitch": 0})
     assert psnr(front, turned) < 25 and turned.std() > 0.1
     box = page.locator(".thp canvas").bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 200)

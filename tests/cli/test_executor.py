@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from talking_heads.cli import executor
-from talking_heads.cli.executor import InProcess, OnRay, chosen_executor
+from talking_heads.cli import ray_executor
+from talking_heads.cli.executor import InProcess, chosen_executor
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, main
+from talking_heads.cli.ray_executor import OnRay
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 
@@ -25,11 +26,11 @@ WORKERS = 4
 def ray():
     """Ray, started once for this module: starting takes seconds."""
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in executor._RAY.items():
+        for name, value in ray_executor._RAY.items():
             patched.setenv(name, value)
         ray = pytest.importorskip("ray", reason="ray is not installed: nothing was run in several workers")
         patched.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]), prepend=os.pathsep)  # for toy_worker
-        executor._start(ray, str(WORKERS))
+        ray_executor._start(ray, str(WORKERS))
     yield ray
     ray.shutdown()
 

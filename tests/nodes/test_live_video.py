@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pack import make_host
+from listening import Listener, listened
 from prompts import node, ok, own
 
 DATA = node("TalkingHead_LoadDataset", place="input", folder="person")
@@ -21,11 +21,12 @@ FILM = {
 }
 
 
-class Page:
+class Page(Listener):
     """Hears the events of a host; notes whether the copy is there when it is told of."""
 
     def __init__(self, base: Path):
-        self.base, self.told, self.there, self.host, self.interrupts = base, [], [], None, False
+        super().__init__(base)
+        self.told, self.there, self.interrupts = [], [], False
 
     def __call__(self, name: str, data) -> None:
         if name == "talking_heads.video":
@@ -39,9 +40,7 @@ class Page:
 @pytest.fixture
 def page(tmp_path, tiny_dataset, tiny_avatar):
     base = tmp_path / "base"
-    page = Page(base)
-    page.host = make_host(base, on_event=page)
-    shutil.copytree(tiny_dataset, base / "input" / "person")
+    page = listened(Page(base), tiny_dataset)
     (base / "models" / "talking_heads").mkdir(parents=True, exist_ok=True)
     shutil.copy(tiny_avatar, base / "models" / "talking_heads" / "tiny.safetensors")
     return page

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
+from listening import Listener, listened
 from pack import make_host
 from prompts import node, ok, own
 from safetensors.torch import load_file
@@ -15,11 +15,12 @@ DATA = node("TalkingHead_LoadDataset", place="input", folder="person")
 RECORD = "output/talking_heads/logs/me/training.json"
 
 
-class Page:
+class Page(Listener):
     """Hears the events of a host, and may ask a training to stop at some step."""
 
     def __init__(self, base: Path):
-        self.base, self.told, self.videos, self.stop_at, self.interrupt_at, self.host = base, [], [], None, None, None
+        super().__init__(base)
+        self.told, self.videos, self.stop_at, self.interrupt_at = [], [], None, None
 
     def __call__(self, name: str, data) -> None:
         if name == "talking_heads.video":
@@ -36,10 +37,7 @@ class Page:
 
 @pytest.fixture
 def page(tmp_path, tiny_dataset, monkeypatch):
-    base = tmp_path / "base"
-    page = Page(base)
-    page.host = make_host(base, on_event=page)
-    shutil.copytree(tiny_dataset, base / "input" / "person")
+    page = listened(Page(tmp_path / "base"), tiny_dataset)
     feed = own(page.host, "nodes.training_feed")
     monkeypatch.setattr(feed, "_EVERY", 0.0)
     monkeypatch.setattr(feed, "_ASK_EVERY", 0.0)
