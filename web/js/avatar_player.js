@@ -2,6 +2,7 @@
 
 import { api } from '../../../scripts/api.js'
 import { app } from '../../../scripts/app.js'
+import { after, keep } from './on_node/panels.js'
 import { openPlayer } from './splat/player.js'
 
 const NODE = 'HMTalker_PreviewAvatar'
@@ -18,16 +19,6 @@ app.registerExtension({
   }
 })
 
-/** Runs `after` behind a hook that the node may have already. */
-function chained(node, name, after) {
-  const before = node[name]
-  node[name] = function (...values) {
-    const result = before?.apply(this, values)
-    after(...values)
-    return result
-  }
-}
-
 class OnNode {
   constructor(node) {
     this.node = node
@@ -40,9 +31,9 @@ class OnNode {
     widget.serialize = false
     node.setSize([Math.max(SIZE[0], node.size[0]), Math.max(SIZE[1], node.size[1])])
     this.say('Run the workflow to see the avatar here.')
-    chained(node, 'onExecuted', output => this.play(output?.[OUTPUT]?.[0]))
-    chained(node, 'onConfigure', () => this.restore())
-    chained(node, 'onRemoved', () => this.close())
+    after(node, 'onExecuted', output => this.play(output?.[OUTPUT]?.[0]))
+    after(node, 'onConfigure', () => this.restore())
+    after(node, 'onRemoved', () => this.close())
   }
 
   say(text) {
@@ -56,7 +47,7 @@ class OnNode {
     if (!file || file.filename === this.shown) return
     this.close()
     this.shown = file.filename
-    this.node.properties[KEPT] = file
+    keep(app, this.node, KEPT, file)
     try {
       const answer = await api.fetchApi(`/view?${new URLSearchParams(file)}`)
       if (!answer.ok) throw new Error('The avatar is no longer in ComfyUI\'s temp folder. Run the workflow again.')

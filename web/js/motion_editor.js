@@ -5,29 +5,13 @@ import { app } from '../../../scripts/app.js'
 import { EditorPanel } from './editor/panel.js'
 import { readView } from './editor/view.js'
 import { speaking } from './editor/words.js'
+import { after, keep, noteChange } from './on_node/panels.js'
 
 const LANES = { MoDiTalker_EditMotion: 6, HMTalker_EditAvatarMotion: 19 }
 const WIDTH = 720 // px of a new node
 const SHOWN = 'talking_heads_motion' // property of the node: the files of its last run
 
 const locationOf = file => api.apiURL(`/view?${new URLSearchParams(file)}`)
-
-/** Runs `after` behind a hook that the node may have already. */
-function chained(node, name, after) {
-  const before = node[name]
-  node[name] = function (...values) {
-    const result = before?.apply(this, values)
-    after.apply(this, values)
-    return result
-  }
-}
-
-/** Tells ComfyUI that the workflow has changed: it saves it, and its own undo goes back to here. */
-function noteChange() {
-  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker
-  if (tracker?.captureCanvasState) tracker.captureCanvasState()
-  else tracker?.checkState?.()
-}
 
 /** In the classic canvas and in Nodes 2.0, which looks at the options. */
 function hide(widget) {
@@ -66,7 +50,7 @@ function build(node, lanes) {
       edits.value = text
       edits.callback?.(text)
       node.graph?.setDirtyCanvas?.(true, true)
-      noteChange()
+      noteChange(app)
     }
   })
   hide(edits)
@@ -94,17 +78,17 @@ app.registerExtension({
       if (panel.said === 'linked') panel.say(panel.model.view ? '' : 'first')
       panel.read(edits.value || '')
     }
-    chained(node, 'onExecuted', output => {
+    after(node, 'onExecuted', output => {
       if (!output?.motion_editor) return
-      node.properties[SHOWN] = output.motion_editor
+      keep(app, node, SHOWN, output.motion_editor)
       refresh()
       fetchView(node, panel, output.motion_editor)
     })
-    chained(node, 'onConfigure', () => {
+    after(node, 'onConfigure', () => {
       refresh()
       fetchView(node, panel, node.properties[SHOWN])
     })
-    chained(node, 'onConnectionsChange', refresh)
-    chained(node, 'onRemoved', () => panel.close())
+    after(node, 'onConnectionsChange', refresh)
+    after(node, 'onRemoved', () => panel.close())
   }
 })

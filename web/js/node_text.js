@@ -1,5 +1,5 @@
 import { app } from '../../../scripts/app.js'
-import { addPanel, after, element, removeWidget } from './on_node/panels.js'
+import { addPanel, after, element, keep, removeWidget } from './on_node/panels.js'
 import { clipped, textHeight } from './on_node/words.js'
 
 const OURS = /^(HMTalker|MoDiTalker|TalkingHead)_/
@@ -19,7 +19,7 @@ app.registerExtension({
     after(node, 'onExecuted', output => {
       const text = (output?.text ?? []).filter(part => typeof part === 'string').join('\n\n')
       if (!text) return
-      node.properties[KEPT] = clipped(text)
+      keep(app, node, KEPT, clipped(text))
       removeWidget(node, CORES_OWN)
       show(node.properties[KEPT])
     })

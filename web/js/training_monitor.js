@@ -1,7 +1,7 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
 import { HEIGHT, WIDTH, charts } from './on_node/charts.js'
-import { addPanel, after, element, nodeOf, viewUrl } from './on_node/panels.js'
+import { addPanel, after, element, keep, nodeOf, viewUrl } from './on_node/panels.js'
 import { headline } from './on_node/words.js'
 
 const TRAINERS = new Set(['HMTalker_TrainAvatar', 'MoDiTalker_TrainAToM', 'MoDiTalker_TrainMToV'])
@@ -98,7 +98,7 @@ class Monitor {
   /** @param {object} record docs/comfyui.md#training */
   show(record) {
     this.record = record
-    this.node.properties[KEPT] = { subfolder: record.subfolder }
+    keep(app, this.node, KEPT, { subfolder: record.subfolder })
     this.words.textContent = headline(record)
     this.bar.style.width = `${100 * record.step / Math.max(1, record.steps)}%`
     this.figures.textContent = this.figures.title = record.caption

@@ -1,7 +1,7 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
 import { GrowingVideo, allowsBlobs } from './on_node/growing.js'
-import { addPanel, after, element, nodeOf, removeWidget, viewUrl } from './on_node/panels.js'
+import { addPanel, after, element, keep, nodeOf, removeWidget, viewUrl } from './on_node/panels.js'
 import { clock } from './on_node/words.js'
 
 const MAKERS = new Set(['HMTalker_RenderAvatarVideo', 'MoDiTalker_MotionToVideoFile', 'MoDiTalker_MotionToFilm'])
@@ -149,7 +149,7 @@ class Player {
     const at = this.live ? { time: this.video.currentTime, plays: !this.video.paused } : null
     this.stop()
     this.files = files
-    this.node.properties[KEPT] = files
+    keep(app, this.node, KEPT, files)
     this.choice.replaceChildren(...files.map((file, i) => Object.assign(element('option', {}, `${i + 1} of ${files.length}`), { value: i })))
     this.choice.value = String(files.length - 1)
     this.choice.style.display = files.length > 1 ? '' : 'none'

@@ -96,6 +96,30 @@ export function after(node, when, work) {
 }
 
 /**
+ * Keeps a value with a node in the workflow. A run is no change in ComfyUI's eyes: without being told, the page would forget the
+ * value in a reload before the next click.
+ * @param {object} app ComfyUI's
+ * @param {object} node
+ * @param {string} name of the property
+ * @param {*} value as JSON holds it
+ */
+export function keep(app, node, name, value) {
+  if (JSON.stringify(node.properties[name]) === JSON.stringify(value)) return
+  node.properties[name] = value
+  noteChange(app)
+}
+
+/**
+ * Tells ComfyUI that the workflow has changed: it saves it, and its own undo goes back to here.
+ * @param {object} app ComfyUI's
+ */
+export function noteChange(app) {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker
+  if (tracker?.captureCanvasState) tracker.captureCanvasState()
+  else tracker?.checkState?.() // the name it had before
+}
+
+/**
  * @param {string} tag
  * @param {Record<string, string>} [style]
  * @param {...(Node|string)} children
