@@ -6,7 +6,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TEMPLATE, TRAINER = "6 Train an avatar", "HMTalker_TrainAvatar"
-LENGTH = "0.5"  # of the preset: more than the test waits for
+LENGTH = "0.15"  # of the preset: previews come after its warm-up, which draws nothing, and it is not over before the test stops it
 SEEN = """() => {
   const box = document.querySelector('.talking-heads-monitor')
   return box && {
@@ -49,7 +49,7 @@ def test_curves_grow_and_stop_and_keep_saves_the_avatar(page, server):
     assert (server.base / "models" / "talking_heads" / name).is_file()
     page.until(lambda: seen(page)["headline"].startswith("Stopped and kept"), 30, "the monitor says that it was kept")
     assert not seen(page)["button"] and not list((server.base / "temp").glob("talking_heads_stop/*"))
-    assert "and kept" in page.page.locator(".talking-heads-text").first.text_content()
+    assert any("and kept" in text for text in page.page.locator(".talking-heads-text").all_text_contents())
     page.reload()
     page.until(lambda: seen(page) and seen(page)["headline"].startswith("Stopped and kept"), 60, "a reload shows it again")
     page.until(lambda: seen(page)["previews"] > 0 and points(page) > before, 30, "with its curves and previews")
