@@ -1,6 +1,8 @@
 """The training monitor in the page: curves grow, "Stop and keep" ends with success and a file, a reload shows it again."""
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -15,7 +17,7 @@ SEEN = """() => {
       name: chart.dataset.chart,
       points: [...chart.querySelectorAll('path')].map(path => path.getAttribute('d').split('L').length)})),
     previews: [...box.querySelectorAll('img')].filter(image => image.naturalWidth > 1).length,
-    button: box.querySelector('button').style.display !== 'none', width: box.clientWidth, height: box.clientHeight}
+    button: box.querySelector('button').style.display !== 'none' && box.querySelector('button').textContent, width: box.clientWidth, height: box.clientHeight}
 }"""
 
 
@@ -37,7 +39,7 @@ def test_curves_grow_and_stop_and_keep_saves_the_avatar(page, server):
     page.until(lambda: points(page) > before + 5, 300, "the curve grows")
     page.until(lambda: seen(page)["previews"] > 0, 300, "an earlier preview is in the strip")
     found = seen(page)
-    assert "step " in found["headline"] and found["button"] and found["width"] > 150 and found["height"] > 150
+    assert "step " in found["headline"] and found["button"] == "Stop and keep" and found["width"] > 150 and found["height"] > 150
     assert {chart["name"] for chart in found["charts"]} >= {"loss", "learning rate"}
     button = page.page.locator(".talking-heads-monitor button")
     button.scroll_into_view_if_needed()
@@ -48,9 +50,19 @@ def test_curves_grow_and_stop_and_keep_saves_the_avatar(page, server):
     name = said["models"][0].removeprefix("models/talking_heads/")
     assert (server.base / "models" / "talking_heads" / name).is_file()
     page.until(lambda: seen(page)["headline"].startswith("Stopped and kept"), 30, "the monitor says that it was kept")
-    assert not seen(page)["button"] and not list((server.base / "temp").glob("talking_heads_stop/*"))
+    assert seen(page)["button"] == "Train on" and not list((server.base / "temp").glob("talking_heads_stop/*"))
     assert any("and kept" in text for text in page.page.locator(".talking-heads-text").all_text_contents())
     page.reload()
     page.until(lambda: seen(page) and seen(page)["headline"].startswith("Stopped and kept"), 60, "a reload shows it again")
     page.until(lambda: seen(page)["previews"] > 0 and points(page) > before, 30, "with its curves and previews")
     assert page.page.locator(".talking-heads-text").count() >= 1
+    kept, logged = stop_step(page), page.page.locator(".talking-heads-monitor button")
+    page.click(logged, force=True)
+    page.until(lambda: seen(page)["headline"].startswith("Training") and stop_step(page) > kept, 600, "it goes on behind the step it was stopped at")
+    page.page.evaluate("fetch('/interrupt', { method: 'POST' })")
+    page.until(lambda: not server.busy(), 120, "the training is interrupted")
+
+
+def stop_step(page) -> int:
+    """The step that the headline names."""
+    return int(re.search(r"step ([\d,]+)", seen(page)["headline"])[1].replace(",", ""))

@@ -11,6 +11,11 @@ const STOPS = 'talking_heads_stop' // folder below ComfyUI's temp, see nodes/tra
 const SVG = 'http://www.w3.org/2000/svg'
 const CHART = HEIGHT + 20 // px, with its title
 const STRIP = 58 // px
+const WAKES = 500 // ms in which ComfyUI's worker, idle, clears its cache
+const DOES = { // what the button says in a state, and its tooltip
+  running: ['Stop and keep', 'End the training after this step and use what has been trained so far.'],
+  kept: ['Train on', "Run the workflow again, with ComfyUI's cache of results cleared: the training goes on where it was stopped."]
+}
 const monitors = new WeakMap() // node -> its monitor
 
 // Curves, earlier previews, the time left and "Stop and keep" on the nodes that train.
@@ -58,9 +63,8 @@ class Monitor {
     this.button = element('button', {
       font: 'inherit', padding: '2px 8px', borderRadius: '5px', border: '1px solid var(--border-color)', cursor: 'pointer',
       color: 'var(--input-text)', background: 'var(--comfy-menu-bg)', whiteSpace: 'nowrap'
-    }, 'Stop and keep')
-    this.button.title = 'End the training after this step and use what has been trained so far.'
-    this.button.addEventListener('click', () => this.stop())
+    })
+    this.button.addEventListener('click', () => (this.record.state === 'kept' ? this.goOn() : this.stop()))
     this.bar = element('div', { height: '100%', width: '0', background: '#4c9be8', borderRadius: '2px' })
     this.figures = element('div', { color: 'var(--descrip-text)', overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap' })
     this.charts = element('div', { display: 'flex', flexDirection: 'column', gap: '4px' })
@@ -102,11 +106,11 @@ class Monitor {
     this.words.textContent = headline(record)
     this.bar.style.width = `${100 * record.step / Math.max(1, record.steps)}%`
     this.figures.textContent = this.figures.title = record.caption
-    const running = record.state === 'running'
-    this.button.style.display = running ? '' : 'none'
-    if (!running || this.stopping !== record.run) {
+    const does = DOES[record.state]
+    this.button.style.display = does ? '' : 'none'
+    if (does && this.asked !== `${record.run} ${record.state}`) {
       this.button.disabled = false
-      this.button.textContent = 'Stop and keep'
+      ;[this.button.textContent, this.button.title] = does
     }
     this.draw(charts(record))
     this.previews(record)
@@ -172,11 +176,32 @@ class Monitor {
     return viewUrl(api, { filename: name, subfolder: `${this.record.subfolder}/previews`, type: 'output' }, this.record.run)
   }
 
+  /** Says what was asked for until another state is told. */
+  ask(words) {
+    this.asked = `${this.record.run} ${this.record.state}`
+    this.button.disabled = true
+    this.button.textContent = words
+  }
+
+  /** Trains on. ComfyUI has the result of a training that was stopped and kept in its cache, and would not run the node again. */
+  async goOn() {
+    this.ask('Going on …')
+    const body = JSON.stringify({ free_memory: true })
+    const answer = await api.fetchApi('/free', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })
+    if (answer.ok) {
+      await new Promise(resolve => setTimeout(resolve, WAKES))
+      await app.queuePrompt(0)
+    }
+    setTimeout(() => {
+      this.asked = null
+      if (this.record.state === 'kept') this.show(this.record)
+    }, 20 * WAKES) // a prompt that was refused tells nothing
+    if (!answer.ok) this.figures.textContent = `ComfyUI refused the request (${answer.status}): clear its cache of results, then run the node again.`
+  }
+
   /** Asks the run to end: a file of its name in ComfyUI's temp folder, by the same way as any upload. */
   async stop() {
-    this.stopping = this.record.run
-    this.button.disabled = true
-    this.button.textContent = 'Stopping …'
+    this.ask('Stopping …')
     const form = new FormData()
     form.append('image', new File(['stop and keep'], `${this.record.run}.txt`, { type: 'text/plain' }))
     form.append('type', 'temp')
@@ -184,9 +209,8 @@ class Monitor {
     form.append('overwrite', 'true')
     const answer = await api.fetchApi('/upload/image', { method: 'POST', body: form })
     if (!answer.ok) {
-      this.stopping = null
-      this.button.disabled = false
-      this.button.textContent = 'Stop and keep'
+      this.asked = null
+      this.show(this.record)
       this.figures.textContent = `ComfyUI refused the request (${answer.status}): use its own Interrupt, which keeps the state.`
     }
   }
