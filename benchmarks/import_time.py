@@ -4,8 +4,8 @@
     COMFYUI_PATH=/path/to/ComfyUI python benchmarks/import_time.py         # with ComfyUI's own figure, from its log, as well
 
 Each run is a process of its own. What ComfyUI itself has imported by then (torch, numpy, PyAV, Pillow, aiohttp) is imported first
-and timed beside it. "All optional blocked": every library of the extras and every one that is declared but not ComfyUI's own raises
-ModuleNotFoundError. Files are in the system's cache after the first run; that run stands in the column "first". Writes
+and timed beside it. "All optional blocked": every library of the extras and every one that is declared but not ComfyUI's own
+raises ModuleNotFoundError. Files are in the system's cache after the first run; that run stands in the column "first". Writes
 benchmarks/results/import_time.md.
 """
 from __future__ import annotations
@@ -51,8 +51,8 @@ print(json.dumps([pack.seconds, base, len(pack.nodes)]))
 def once(blocked: tuple[str, ...]) -> tuple[float, float, int]:
     """Seconds for the pack, seconds for what ComfyUI has imported before, nodes; of a fresh process."""
     with tempfile.TemporaryDirectory() as base:
-        done = subprocess.run([sys.executable, "-c", CHILD, base, json.dumps(blocked)], capture_output=True, text=True, check=True,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run([sys.executable, "-c", CHILD, base, json.dumps(blocked)], capture_output=True, text=True,
+                              check=True, stdin=subprocess.DEVNULL)
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -75,14 +75,17 @@ def main() -> None:
     for words, blocked in (("as installed", ()), ("all optional blocked", (*sorted({*EXTRAS, *DECLARED} - {"aiohttp"}),))):
         found = [once(blocked) for _ in range(options.runs + 1)]
         times, base = [row[0] for row in found], statistics.median(row[1] for row in found)
-        rows.append(f"| {words} | {found[0][2]} | {times[0]:.2f} | {statistics.median(times[1:]):.2f} | {max(times[1:]):.2f} | {base:.2f} |")
+        figures = (times[0], statistics.median(times[1:]), max(times[1:]), base)
+        rows.append(" | ".join([f"| {words}", str(found[0][2]), *(f"{seconds:.2f}" for seconds in figures)]) + " |")
     checkout = os.environ.get("COMFYUI_PATH")
     core = [in_comfyui(checkout) for _ in range(3)] if checkout else []
     met = "met" if statistics.median(times) < WANTED else "missed"
     said = f"\nComfyUI's own log says, in three starts: {', '.join(f'{seconds:.1f}' for seconds in core)} s.\n" if core else ""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     (results_folder() / "import_time.md").write_text(f"""# Import of the pack
 
-{date.today()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, torch {torch.__version__}; `python benchmarks/import_time.py --runs {options.runs}`.
+{date.today()}, {machine}, {versions}; `python benchmarks/import_time.py --runs {options.runs}`.
 
 Less than {WANTED:.0f} s are wanted: {met}.
 

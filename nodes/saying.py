@@ -138,8 +138,8 @@ def trained(path: Path, logs: Path, report: TrainingReport, cls: type[io.ComfyNo
     log = logs / LOG
     lines = [f"Saved {place(path)}", _work(report), bridge.caption(report.figures()), f"Log: {place(log)}" * log.is_file()]
     if report.kept:
-        lines.insert(1, f"Stopped at step {report.done:,} of {report.total:,} and kept. To train on from there, press Train on, or "
-                        "clear ComfyUI's cache of results and run the node again.")
+        lines.insert(1, f"Stopped at step {report.done:,} of {report.total:,} and kept. To train on from there, press Train on, "
+                        "or clear ComfyUI's cache of results and run the node again.")
     picture = _last_picture(report, f"saved {path.name}")
     return said("\n".join(line for line in (*lines, *more) if line), models=[place(path)],
                 previews=[] if picture is None else previews(picture, cls, report),

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from comfy_server import ROOT
 
 APP = """export const app = {
+  queued: [], async queuePrompt(number) { this.queued.push(number) },
   extensions: [], registerExtension(one) { this.extensions.push(one) },
   graph: {nodes: {}, getNodeById(id) { return this.nodes[id] ?? null }},
   canvas: new (class { static link_type_colors = {}
@@ -24,7 +25,8 @@ API = """class Api extends EventTarget {
   history = {}
   apiURL(path) { return `/api${path}` }
   async fetchApi(path, given) {
-    this.calls.push([path, given?.body ? [...given.body].map(([name, value]) => [name, value.name ?? value]) : null])
+    this.calls.push([path, typeof given?.body === 'string' ? JSON.parse(given.body)
+      : given?.body ? [...given.body].map(([name, value]) => [name, value.name ?? value]) : null])
     return {ok: true, json: async () => this.history}
   }
 }

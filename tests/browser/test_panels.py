@@ -61,7 +61,13 @@ def test_the_monitor_shows_a_training_and_asks_it_to_stop(page):
         ["image", "0123456789abcdef.txt"], ["type", "temp"], ["subfolder", "talking_heads_stop"], ["overwrite", "true"]]]]
     assert box.get_by_role("button").is_disabled()
     page.evaluate("record => tell('talking_heads.training', record)", {**RECORD, "state": "kept"})
-    assert box.text_content().startswith("Stopped and kept") and not box.get_by_role("button").is_visible()
+    assert box.text_content().startswith("Stopped and kept") and box.get_by_role("button").inner_text() == "Train on"
+    box.get_by_role("button").click()
+    page.wait_for_function("app.queued.length === 1")
+    assert page.evaluate("api.calls.at(-1)") == ["/free", {"free_memory": True}], "what ComfyUI keeps of it would be handed out"
+    assert box.get_by_role("button").is_disabled()
+    page.evaluate("record => tell('talking_heads.training', record)", {**RECORD, "state": "finished"})
+    assert not box.get_by_role("button").is_visible()
     assert page.evaluate("app.graph.nodes[7].properties.talking_heads_training") == {"subfolder": "talking_heads/logs/me"}
 
 

@@ -8,7 +8,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TEMPLATE, TRAINER = "6 Train an avatar", "HMTalker_TrainAvatar"
-LENGTH = "0.15"  # of the preset: previews come after its warm-up, which draws nothing, and it is not over before the test stops it
+LENGTH = "0.15"  # of the preset: its warm-up, which draws nothing, is soon over, but not the training before the test stops it
 SEEN = """() => {
   const box = document.querySelector('.talking-heads-monitor')
   return box && {
@@ -17,7 +17,8 @@ SEEN = """() => {
       name: chart.dataset.chart,
       points: [...chart.querySelectorAll('path')].map(path => path.getAttribute('d').split('L').length)})),
     previews: [...box.querySelectorAll('img')].filter(image => image.naturalWidth > 1).length,
-    button: box.querySelector('button').style.display !== 'none' && box.querySelector('button').textContent, width: box.clientWidth, height: box.clientHeight}
+    button: box.querySelector('button').style.display !== 'none' && box.querySelector('button').textContent,
+    width: box.clientWidth, height: box.clientHeight}
 }"""
 
 
@@ -56,13 +57,13 @@ def test_curves_grow_and_stop_and_keep_saves_the_avatar(page, server):
     page.until(lambda: seen(page) and seen(page)["headline"].startswith("Stopped and kept"), 60, "a reload shows it again")
     page.until(lambda: seen(page)["previews"] > 0 and points(page) > before, 30, "with its curves and previews")
     assert page.page.locator(".talking-heads-text").count() >= 1
-    kept, logged = stop_step(page), page.page.locator(".talking-heads-monitor button")
-    page.click(logged, force=True)
-    page.until(lambda: seen(page)["headline"].startswith("Training") and stop_step(page) > kept, 600, "it goes on behind the step it was stopped at")
+    kept = step(page)
+    page.click(page.page.locator(".talking-heads-monitor button"), force=True)
+    page.until(lambda: seen(page)["headline"].startswith("Training") and step(page) > kept, 600, "it goes on where it stopped")
     page.page.evaluate("fetch('/interrupt', { method: 'POST' })")
     page.until(lambda: not server.busy(), 120, "the training is interrupted")
 
 
-def stop_step(page) -> int:
+def step(page) -> int:
     """The step that the headline names."""
     return int(re.search(r"step ([\d,]+)", seen(page)["headline"])[1].replace(",", ""))
