@@ -4,10 +4,10 @@
         [--screenshots DIR]
 
 A fresh ComfyUI (or, without COMFYUI_PATH, `talking-heads serve`), headless Chromium, every step a click or a file chosen.
-The person's own time is not measured but reckoned from the steps, by the Keystroke-Level Model (Card, Moran and Newell, 1980): a click
-is thinking, pointing and pressing, 1.35 + 1.1 + 0.2 s; a file chosen in the system's dialog three clicks. The machine's time is
-measured: what the page takes to open, and from Run until the video is shown. Installing is not in it. Without --photo and --film
-the demo's own are uploaded under another name. Writes benchmarks/results/newcomer.md.
+The person's own time is not measured but reckoned from the steps, by the Keystroke-Level Model (Card, Moran and Newell, 1980): a
+click is thinking, pointing and pressing, 1.35 + 1.1 + 0.2 s; a file chosen in the system's dialog three clicks. The machine's
+time is measured: what the page takes to open, and from Run until the video is shown. Installing is not in it. Without --photo
+and --film the demo's own are uploaded under another name. Writes benchmarks/results/newcomer.md.
 """
 from __future__ import annotations
 
@@ -153,9 +153,10 @@ def main() -> None:
             server.close()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     where = f"{versions}{'' if checkout else ' (the small host)'}, {'Nodes 2.0' if args.nodes2 else 'classic nodes'}"
-    text = (f"# A newcomer's walk\n\n{date.today()}, {machine}, {where}; `python benchmarks/newcomer.py{' --nodes2' * args.nodes2}`. "
-            f"{args.about}\n\nOwn time is reckoned from the steps ({CLICK:.2f} s a click, {FILE:.2f} s a file chosen), the "
-            f"machine's is measured; installing is not in it.\n\n{table(walks)}")
+    command = f"python benchmarks/newcomer.py{' --nodes2' * args.nodes2}"
+    text = (f"# A newcomer's walk\n\n{date.today()}, {machine}, {where}; `{command}`. {args.about}\n\nOwn time is reckoned from the "
+            f"steps ({CLICK:.2f} s a click, {FILE:.2f} s a file chosen), the machine's is measured; installing is not in it.\n\n"
+            f"{table(walks)}")
     (results_folder() / "newcomer.md").write_text(text, "utf8")
     print(text)
 

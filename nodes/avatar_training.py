@@ -16,11 +16,15 @@ from .training_feed import TrainingReport
 from .training_inputs import run_inputs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..hmtalker_core.avatar import Avatar
     from ..hmtalker_core.training.config import TrainConfig
 
 NONE = "none"
 ENDINGS: dict[str, bool | None] = {"auto": None, "on": True, "off": False}
 CAP = Automatic("cap", 100, 10_000_000, whole=True, label="most Gaussians")
+SPEECH_PRIOR, AVATAR_PRIOR = PRIORS = ("speech", "avatar")
 PRESETS = list(choices.PRESETS)
 FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
 _UNTRAINED = {"warmup": "Only the audio networks were trained so far: there is no face yet.",
@@ -70,7 +74,7 @@ class TrainAvatar(io.ComfyNode):
     @classmethod
     def execute(cls, dataset: sockets.DatasetFolder, preset: str, steps: float, seed: int, name: str, resume: bool,
                 encoder: str = "mel", perceptual: str = NONE, start_from: sockets.LoadedAvatar | None = None,
-                **model: Any) -> io.NodeOutput:
+                prior: str = PRIORS[0], **model: Any) -> io.NodeOutput:
         import torch
 
         from ..hmtalker_core.training.train_avatar import train_avatar
@@ -82,10 +86,19 @@ class TrainAvatar(io.ComfyNode):
         with torch.inference_mode(False), torch.enable_grad(), TrainingReport("HMTalker_TrainAvatar", logs) as report:
             avatar = train_avatar(dataset.folder, path, preset=config, steps=steps, seed=seed, device=mm.get_torch_device(),
                                   report=report, enough=report.enough, resume=resume, log_folder=logs, lpips_weights=lpips,
-                                  start_from=None if start_from is None else start_from.model.copied("cpu"),
+                                  start_from=_start(start_from, prior),
                                   encoder=speech.chosen_encoder(encoder, **model))
         missing = _UNTRAINED.get(report.trained_phase, "") if report.kept else ""
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls, missing))
+
+
+def _start(avatar: sockets.LoadedAvatar | None, prior: str) -> Avatar | Path | None:
+    """What the motion networks begin with, if not with the speech prior alone."""
+    from ..hmtalker_core.training.start import SHIPPED
+
+    if avatar is not None:
+        return avatar.model.copied("cpu")
+    return SHIPPED if prior == AVATAR_PRIOR else None
 
 
 def _encoder_input() -> io.Input:
@@ -138,6 +151,10 @@ def _model_inputs() -> list:
         sockets.Avatar.Input("start_from", optional=True,
                              tooltip="An avatar of somebody else, whose motion networks this one begins with: seconds of video "
                                      "are then enough for lips that follow."),
+        io.Combo.Input("prior", options=list(PRIORS), default=PRIORS[0], optional=True, advanced=True,
+                       tooltip="What the motion networks begin with, where start_from is not connected. speech: how mouths "
+                               "answer speech; avatar: also how faces move, from eight synthetic people, so that half the steps "
+                               "do. It knows mel speech and the default fusion, cue and window only."),
     ]
 
 

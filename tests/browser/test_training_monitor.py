@@ -32,6 +32,7 @@ def points(page, chart: str = "loss") -> int:
 
 
 def test_curves_grow_and_stop_and_keep_saves_the_avatar(page, server):
+    server.post("/free", {"free_memory": True})  # the run of the other kind of nodes is not handed out again
     page.open_template(TEMPLATE)
     page.type_into(TRAINER, "steps", LENGTH)
     page.run()

@@ -56,6 +56,20 @@ def test_an_avatar_of_all_options_is_trained_loaded_and_driven(loaded):
     assert len(kept[0]) == 10 and bool(kept[0].codes.isfinite().all())
 
 
+def test_the_avatar_prior_is_what_the_nets_begin_with(loaded, monkeypatch):
+    """At one step's distance; what the speech prior gives is far from it."""
+    from talking_heads.hmtalker_core.training.start import SHIPPED, load_start
+
+    host, base = loaded
+    far = {}
+    for prior in ("speech", "avatar"):
+        ok(host.run(train(prior=prior)))
+        net = load_avatar(base / "models" / "talking_heads" / "mine.safetensors").face_net.state_dict()
+        start = load_start(SHIPPED).face
+        far[prior] = max(float((net[name] - value).abs().max()) for name, value in start.items())
+    assert far["avatar"] < 0.1 * far["speech"], far
+
+
 def test_the_defaults_are_the_preset_itself(loaded):
     from talking_heads.hmtalker_core.training.config import preset
 
@@ -70,7 +84,8 @@ def test_the_defaults_are_the_preset_itself(loaded):
 
 @pytest.mark.parametrize("inputs, words", [
     ({"cue": "blendshapes"}, "must have blendshapes.npy"), ({"path_ratio": "4:4"}, "path ratio must be 3 numbers"),
-    ({"mask_low": 0.5}, "mask range")])
+    ({"mask_low": 0.5}, "mask range"),
+    ({"prior": "avatar", "fusion": "concat"}, "only from motion nets of its own fusion and cue")])
 def test_what_is_wrong_is_told_at_the_node(loaded, inputs, words):
     assert words.lower() in str(failure(loaded[0].run(train(**inputs)))).lower()
 

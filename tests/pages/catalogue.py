@@ -176,7 +176,7 @@ Press **Run** to see it with the demo portrait; with another one:
 2. Name the recording and the avatar, and run. The photo is rigged and reads sentences; an avatar learns from that, and says your
    **Speech**.
 
-About a quarter of an hour on a CPU. Real voices move the lips less: **lip_gain** makes up for it. You can stop at any time:
+Some seven minutes of a quiet CPU. Real voices move the lips less: **lip_gain** makes up for it. You can stop at any time:
 running it again continues.
 
 {_SYNTHETIC}""",
