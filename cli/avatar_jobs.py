@@ -16,11 +16,14 @@ from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
 
 if TYPE_CHECKING:
+    from ..hmtalker_core.avatar import Avatar, AvatarMotion
     from ..hmtalker_core.backdrop import Background
     from ..hmtalker_core.streaming import RenderSummary
+    from ..media_core.audio import Sound
     from ..media_core.motion import ExpressionTrack, PoseTrack
     from ..media_core.progress import Report  # imports NumPy
     from .loaded import Models
+    from .shared_video import Part
 
 BACKGROUNDS = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
                "transparent": "transparent"}
@@ -71,6 +74,10 @@ def make_avatar_video(options: argparse.Namespace) -> int:
     from .loaded import Models
 
     check(options)
+    if options.workers is not None:
+        from .shared_video import make
+
+        return make("avatar", options, options.audio)
     out = Path(options.out)
     writable_file(out)
 
@@ -103,24 +110,49 @@ def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> 
 
 
 @claimed("out")
-def made(options: argparse.Namespace, out: Path, models: Models, report: Report) -> RenderSummary:
-    """The work itself; `models` keeps what it loads for the next video."""
+def made(options: argparse.Namespace, out: Path, models: Models, report: Report, part: Part | None = None) -> RenderSummary:
+    """The work itself; `models` keeps what it loads for the next video. `part`: a chunk of the video alone, without audio."""
     from ..hmtalker_core.checkpoints import load_avatar
     from ..hmtalker_core.model.camera import size_of
     from ..hmtalker_core.streaming import render_video
     from ..media_core.audio import load_sound
     from .devices import chosen_device
 
-    device, sound = chosen_device(options.device), load_sound(options.audio)
+    device = chosen_device(options.device)
     avatar = models.get("avatar", (options.avatar, device), lambda: load_avatar(options.avatar, device))
-    speech = kept_listener(options, avatar.hears, "avatar", models).encode(sound, report)
-    motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
-                          seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
-                          pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
+    sound = load_sound(options.audio) if part is None else None
+    if part is None:
+        motion = _motion(options, avatar, models, report)
+    else:
+        motion = models.get("motion", (part.key, device), lambda: _motion(options, avatar, models, report))
     width, height = options.size
     return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
                         size=size_of(width, height, avatar.size), deformation=options.deformation,
-                        label=options.label, report=report)
+                        label=options.label, report=report, part=None if part is None else part.within(len(motion)),
+                        metadata=None if part is None else part.tags)
+
+
+def frames_of(options: argparse.Namespace, sound: Sound) -> int:
+    """How many frames the video of this audio has."""
+    from ..hmtalker_core.checkpoints import load_avatar
+    from ..media_core.audio import frame_count
+
+    return frame_count(sound.duration, load_avatar(options.avatar).fps)
+
+
+def note_of(done: RenderSummary) -> str:
+    """Nothing is to be said of an avatar's video."""
+    return ""
+
+
+def _motion(options: argparse.Namespace, avatar: Avatar, models: Models, report: Report) -> AvatarMotion:
+    """What the avatar does."""
+    from ..media_core.audio import load_sound
+
+    speech = kept_listener(options, avatar.hears, "avatar", models).encode(load_sound(options.audio), report)
+    return avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
+                        seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
+                        pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
 
 
 def _behind(options: argparse.Namespace) -> Background:

@@ -120,6 +120,13 @@ def chosen_executor(workers: str | None) -> Executor:
     return OnRay(workers)
 
 
+def add_chunk_workers(add: Callable[..., argparse.Action]) -> None:
+    """The option, of commands that make one video. `add`: of a parser."""
+    add("--workers", metavar="N|auto|ADDRESS", help="make the video in chunks of 250 frames, in N processes; auto: on a Ray "
+        "cluster, or all of this machine; or at a cluster's address, ray://HOST:10001 (all but 1 need the extra cluster). Any "
+        "number makes the same video, and finished chunks stay for the next run (default: in one piece)")
+
+
 def add_workers(add: Callable[..., argparse.Action]) -> None:
     """The option, the same for every command that can share its work out. `add`: of a parser."""
     add("--workers", metavar="N|auto|ADDRESS", help="how many at once, each in a process of its own with its own models; auto: a "

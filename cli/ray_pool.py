@@ -78,8 +78,8 @@ class _Starting:
 
 
 class Pool:
-    """Workers and their units: at most one unit each, and in order at most two each ahead of the outcome that comes next. A unit is
-    given to a worker that has started: one that does not holds nothing up."""
+    """Workers and their units: at most one unit each, and in order at most two each ahead of the outcome that comes next. Only
+    workers that have started get units: one that does not holds nothing up."""
 
     def __init__(self, worker: str, units: Sequence[Unit], count: int, watch: Watch, again: Again, retries: int):
         self._worker, self._units, self._count = worker, units, count
@@ -173,8 +173,8 @@ class Pool:
             return
         if not (self._idle or self._running or self._starting):
             raise TalkingHeadsError(f"A worker must start within {duration(_START)}", f"none of {self._count} has",
-                                    "Look at `ray status`: each worker takes a processor, and where there are GPUs a share of them; "
-                                    "and at the disk that the pack is read from. Or use fewer --workers")
+                                    "Look at `ray status` (each worker takes a processor, and where there are GPUs a share of "
+                                    "them) and at the disk that the pack is read from, or use fewer --workers")
         log.warning("%d of %d workers have not started within %s; the others go on without them", len(late), self._count,
                     duration(_START))
 

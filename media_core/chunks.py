@@ -92,6 +92,12 @@ class ChunkFile:
     chunk: Chunk
     settings: str
 
+    def says(self, tags: Mapping[str, str]) -> bool:
+        """Whether it is the chunk of these `Chunk.tags`."""
+        wanted = parse_json(tags[TAG], self.path.name) if TAG in tags else None
+        return wanted == {"index": self.chunk.index, "count": self.chunk.count, "frames": self.chunk.frames,
+                          "settings": self.settings}
+
 
 def read_chunk(path: str | os.PathLike) -> ChunkFile | None:
     """What a video file says of its part; None: it is no chunk.

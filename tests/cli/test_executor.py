@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from talking_heads.cli import ray_executor, ray_pool
+from ray_workers import WORKERS, processes
+from talking_heads.cli import ray_pool
 from talking_heads.cli.executor import InProcess, chosen_executor
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, main
 from talking_heads.cli.ray_executor import OnRay
@@ -19,20 +20,6 @@ from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 
 TOY = "toy_worker:Toy"
-WORKERS = 4
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """Ray, started once for this module: starting takes seconds."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in ray_executor._RAY.items():
-            patched.setenv(name, value)
-        ray = pytest.importorskip("ray", reason="ray is not installed: nothing was run in several workers")
-        patched.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]), prepend=os.pathsep)  # for toy_worker
-        ray_executor._start(ray, str(WORKERS))
-    yield ray
-    ray.shutdown()
 
 
 def run(does, units, *, retries=0, ordered=True, watch=lambda *_: None, again=lambda *_: None):
@@ -45,7 +32,8 @@ def squares(outcomes):
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_outcomes_come_in_order_from_any_number_of_workers(ray, workers, tmp_path):
-    units = [{"square": number, "wait": 0.2 * (number % 3 == 0), "meet": [str(tmp_path / "here"), workers]} for number in range(12)]
+    meet = [str(tmp_path / "here"), workers]
+    units = [{"square": number, "wait": 0.2 * (number % 3 == 0), "meet": meet} for number in range(12)]
     does = chosen_executor(str(workers))
     assert isinstance(does, InProcess if workers == 1 else OnRay)
     outcomes = run(does, units)
@@ -140,27 +128,6 @@ def test_progress_is_told(ray):
     seen = []
     run(OnRay("2"), [{"square": 1, "wait": 2.5}], watch=lambda *told: seen.append(told))
     assert seen[0] == (0, 0, 0, {}) and (0, 1, 2, {"phase": "toy"}) in seen
-
-
-def processes() -> list[int]:
-    """Workers of Ray that this process has started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            named = (folder / "cmdline").read_bytes().startswith(b"ray::_Remote")
-            if named and _descends(int(folder.name), os.getpid()):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has just ended
-    return found
-
-
-def _descends(process: int, ancestor: int) -> bool:
-    while process > 1:
-        if process == ancestor:
-            return True
-        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
