@@ -23,9 +23,9 @@ from ..media_core.claims import claim
 from ..media_core.errors import FileFormatError, TalkingHeadsError
 from .batch_manifest import READ
 from .batch_state import digest_of
-from .encoders import JOIN
 from .executor import Outcome, Result, Unit, Watch, chosen_executor
 from .progress_line import Info, ProgressLine, run_job
+from .sending import files_in, sendable
 
 if TYPE_CHECKING:
     from ..media_core.audio import Sound
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 WORKER = ".cli.shared_video:ChunkWorker"
 FRAMES = 250  # of a chunk: often enough for workers to share, and no oftener than an encoder begins with a key frame anyway
 _VERSION = 1  # of the key: chunks of another one are made again
-_NOT_OURS = ("command", "debug", "base_dir", "out", "workers")  # options that do not decide what is drawn
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Shared:
         from ..media_core.audio import load_sound
 
         self._command, self._out, self._report = command, Path(options.out), report
-        self._given = {name: _absolute(name, value) for name, value in vars(options).items() if name not in _NOT_OURS}
+        self._given = sendable(options, READ, without=("base_dir", "out"))
         self._sound = load_sound(sound)
         self._frames = _maker(command).frames_of(options, self._sound)
         self._count = max(1, -(-self._frames // FRAMES))
@@ -214,9 +213,7 @@ class Shared:
     @cached_property
     def _files(self) -> list[str]:
         """Files and folders that every machine needs."""
-        named = [part for name, value in self._given.items() if name in READ and isinstance(value, str)
-                 for part in ([value] if name != "encoder" or Path(value).exists() else value.split(JOIN))]
-        return [name for name in named if Path(name).exists()]
+        return files_in(self._given, READ)
 
     @cached_property
     def _key(self) -> str:
@@ -231,14 +228,6 @@ def _maker(command: str) -> Maker:
     from . import avatar_jobs, video_work
 
     return avatar_jobs if command == "avatar" else video_work
-
-
-def _absolute(name: str, value: Any) -> Any:
-    """A value as it can be sent to another folder, or machine: names of files are absolute."""
-    if name not in READ or not isinstance(value, str):
-        return list(value) if isinstance(value, tuple) else value
-    parts = value.split(JOIN) if name == "encoder" and not Path(value).exists() else [value]
-    return JOIN.join(str(Path(part).resolve()) if Path(part).exists() else part for part in parts)
 
 
 def _ignored(number: int, error: Exception) -> None:

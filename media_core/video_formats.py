@@ -66,6 +66,7 @@ FORMATS: Mapping[str, VideoFormat] = {one.ending: one for one in (
                 voice="libopus", rates=OPUS_RATES, block=0.02),
     VideoFormat(ending=".mov", container="mov", codec="prores_ks", pixels="yuv422p10le", clear_pixels="yuva444p10le",
                 voice="pcm_s16le", rates=AAC_RATES, block=1024, movflags=True))}
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")  # endings by which videos are found in a folder
 CLEAR = tuple(one.ending for one in FORMATS.values() if one.clear_pixels)  # endings of files that can be transparent
 
 

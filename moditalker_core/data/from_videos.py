@@ -31,6 +31,7 @@ from ...media_core.processes import in_processes
 from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, of_recording, opened, opens_by_name
 from ...media_core.video import load_film_sound, probe
+from ...media_core.video_formats import VIDEOS
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
 from .images import PictureSettings
@@ -38,7 +39,6 @@ from .video_images import with_pictures
 
 log = logging.getLogger(__name__)
 VERSION = 1
-SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 LONGEST = 60.0     # s of a clip
 HELD_OUT = 10      # every tenth video, or a tenth of the clips of fewer videos, is for validation
 
@@ -112,7 +112,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     encoder = opened(encoder)
     plan, heard = plan or FilmPlan(), listening(encoder)
     plan.settings()  # values that cannot be show now
-    films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
+    films = [_looked_at(path, root, plan.fps, report) for path, root in listed_videos(videos)]
     sources = [{"kind": "film", "version": VERSION, **plan.to_dict(), **heard, "source": f.source, "film": f.fingerprint}
                for f in films]
     origin = plan.tracker if tracker is None else tracker.kind
@@ -179,7 +179,7 @@ class _Step:
 
 # what there is ------------------------------------------------------------------------------------------------------------------
 
-def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tuple[Path, Path]]:
+def listed_videos(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tuple[Path, Path]]:
     """(video, folder its name is relative to), in order.
 
     Raises:
@@ -190,10 +190,10 @@ def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tup
     else:
         root = Path(videos)
         found = [(root, root.parent)] if root.is_file() else \
-            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()
+            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file()
              and not is_temporary(path.name)]
     if not found:
-        raise FileFormatError("There must be videos to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
+        raise FileFormatError("There must be videos to learn from", f"none ({', '.join(VIDEOS)}) in {videos}",
                               "Check the folder")
     return found
 
