@@ -108,11 +108,16 @@ class InProcess:
         raise AssertionError("the last attempt returns")
 
 
+def is_address(workers: str) -> bool:
+    """Whether --workers names a Ray cluster."""
+    return ":" in workers
+
+
 def chosen_executor(workers: str | None) -> Executor:
     """What --workers says; TalkingHeadsError: neither a number, "auto" nor an address."""
     if workers in (None, "1"):
         return InProcess()
-    if not (workers == "auto" or workers.isdecimal() and 0 < int(workers) <= _MOST or ":" in workers):
+    if not (workers == "auto" or workers.isdecimal() and 0 < int(workers) <= _MOST or is_address(workers)):
         raise TalkingHeadsError(f"--workers must be a number of 1 to {_MOST}, auto, or a Ray cluster's address", repr(workers),
                                 "Write for example --workers 4, or --workers ray://10.0.0.5:10001")
     from .ray_executor import OnRay
