@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def evaluate_video(options: argparse.Namespace) -> int:
 
 def done(options: argparse.Namespace, report: Report) -> Result:
     """Evaluates `options.made` against `options.truth`: the table as JSON."""
-    return {"table": json.loads(_evaluated(options, report).table.json())}
+    return {"table": _evaluated(options, report).table.to_dict()}
 
 
 def _several(options: argparse.Namespace, pairs: Sequence[tuple[str, str | None]]) -> int:
@@ -72,7 +71,7 @@ def _several(options: argparse.Namespace, pairs: Sequence[tuple[str, str | None]
     options.base_dir = str(Path(options.base_dir).resolve())
     units = [unit_of("evaluate", options, _FILES, made=made, truth=truth) for made, truth in pairs]
     code = Jobs([Path(made).name for made, _ in pairs], units, options.workers, _show,
-                lambda number, result: found.update({number: Table.from_json(result["table"])})).run()
+                lambda number, result: found.update({number: Table.from_dict(result["table"])})).run()
     tables = [found[number] for number in sorted(found)]
     if tables:
         print(together(tables))

@@ -65,4 +65,5 @@ def _start(ray: ModuleType, where: str) -> None:
             ray.init(address=None if where == "auto" else where, **quiet)
     except Exception as error:  # Ray raises plain ones too
         raise TalkingHeadsError("Ray must start here, or be there", f"--workers {where}: {str(error).splitlines()[0]}",
-                                "Check the address; ray status tells whether a cluster is there") from error
+                                "Check the address, and that the cluster's token is here (ray get-auth-token, with "
+                                "RAY_AUTH_MODE=token on all machines); ray status tells whether a cluster is there") from error

@@ -113,7 +113,10 @@ class Pool:
         import ray
 
         share = min(1.0, ray.cluster_resources().get("GPU", 0.0) / self._count)
-        actor = ray.remote(_Remote).options(num_cpus=1, num_gpus=share, max_concurrency=3).remote(self._worker)
+        try:
+            actor = ray.remote(_Remote).options(num_cpus=1, num_gpus=share, max_concurrency=3).remote(self._worker)
+        except ImportError as error:  # of the first machine of a cluster that is reached by ray://
+            raise _foreign(error) from error
         self._starting[actor.at.remote()] = _Starting(actor, time.monotonic() + _START)
 
     def _begin(self, number: int) -> None:
@@ -152,8 +155,7 @@ class Pool:
         except RayError as lost:
             self._fallen += 1
             if _not_made(lost) or self._fallen > _LOSSES * self._count:  # nothing will work: neither this unit nor another
-                raise TalkingHeadsError("Every machine must have this version of Talking Heads", "a worker could not start: "
-                                        + _last_line(lost), "Install it there, with the packages that it needs") from lost
+                raise _foreign(lost) from lost
             self._start()
         else:
             self._idle.append(one.actor)
@@ -236,6 +238,12 @@ class Pool:
 def _not_made(error: Exception) -> bool:
     """Whether a worker's own constructor failed, which it will anywhere else too."""
     return "creation task" in str(error)
+
+
+def _foreign(error: Exception) -> TalkingHeadsError:
+    """Of a worker that cannot start."""
+    return TalkingHeadsError("Every machine must have this version of Talking Heads", f"a worker could not start: "
+                             f"{_last_line(error)}", "Install it there, with the packages that it needs")
 
 
 def _lost(error: Exception, times: int) -> TalkingHeadsError:

@@ -13,7 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +154,12 @@ class Shared:
         from ..media_core.chunks import complete, join, read_chunk
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        note = self._make(run)
+        try:
+            note = self._make(run)
+        except BaseException:
+            with suppress(OSError):  # there are chunks in it, which stay
+                self.folder.rmdir()
+            raise
         if self._count == 1:
             self._path(0).replace(self._out)
         else:

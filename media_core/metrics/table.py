@@ -68,18 +68,20 @@ class Table:
                 reasons.setdefault(row.note, []).append(row.name)
         return ["", "Not measured:", *(f"  {', '.join(names)}: {why}" for why, names in reasons.items())] if reasons else []
 
-    def json(self) -> str:
-        """The same for programs; a figure that was not measured, or is infinite, is null and has a note."""
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; a figure that was not measured, or is infinite, is null and has a note."""
         rows = [{"key": row.key, "name": row.name, "value": _number(row.value), "unit": row.unit, "better": row.better,
                  "frames": row.frames, "note": row.note, "truth": None if row.truth is None else _number(row.truth)}
                 for row in self.rows]
-        whole: Mapping[str, object] = {"version": VERSION, "made": self.made, "truth": self.truth, "notes": list(self.notes),
-                                       "rows": rows}
-        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+        return {"version": VERSION, "made": self.made, "truth": self.truth, "notes": list(self.notes), "rows": rows}
+
+    def json(self) -> str:
+        """The same for programs."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Table:
-        """The table of such JSON, read; infinite figures are lost."""
+    def from_dict(cls, told: Mapping[str, Any]) -> Table:
+        """The table of such a dict; infinite figures are lost."""
         read = lambda value: math.nan if value is None else float(value)
         rows = (Row(**{**row, "value": read(row["value"])}) for row in told["rows"])
         return cls(told["made"], told["truth"], tuple(told["notes"]), tuple(rows))
@@ -114,7 +116,7 @@ def save_together(tables: Sequence[Table], path: str | os.PathLike) -> Path:
     Raises:
         TalkingHeadsError: it cannot be written there.
     """
-    whole = {"version": VERSION, "videos": [json.loads(table.json()) for table in tables]}
+    whole = {"version": VERSION, "videos": [table.to_dict() for table in tables]}
     return _saved(json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False), path)
 
 

@@ -141,6 +141,7 @@ def test_errors_keep_their_three_parts(place, ray, capsys):
     assert video("out.mp4", "empty.png", "--workers", "2") == FAILED
     told = capsys.readouterr().err
     assert "must show a face" in told and "Got:" in told and not Path("out.mp4").exists()
+    assert not list(place.glob("*.chunks"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
