@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from .asked import whole
 from .audio import Sound, fitted
+from .chunk_sound import EDGES, edges, joined, pieces
 from .errors import FileFormatError, TalkingHeadsError
 from .json_files import parse_json
 from .schema import COUNT, Unfit, record, text
 from .schema import whole as whole_number
 from .video import VideoWriter, film_samples, load_film_sound, probe
+from .video_formats import LAYOUTS, format_of
 
 if TYPE_CHECKING:
     import av
@@ -64,24 +66,34 @@ class Chunk:
         """The frame after its last one."""
         return self.frames * (self.index + 1) // self.count
 
-    def sound(self, sound: Sound | None, fps: float | Fraction) -> Sound | None:
-        """Its part of the audio, to the sample: the parts joined are the audio of the whole video."""
+    def sound(self, sound: Sound | None, fps: float | Fraction, ending: str = ".mp4") -> Sound | None:
+        """Its part of the audio, to the sample: the parts joined are the audio of the whole video, as the encoder is given it.
+
+        Args:
+            ending: of the chunk's file.
+        """
         if sound is None or self.count == 1:
             return sound
+        sound = sound.within(format_of(f"chunk{ending}").rates, tuple(LAYOUTS))  # the whole: a part would be resampled otherwise
         first, last = (film_samples(frame, Fraction(fps).limit_denominator(1001), sound.sample_rate)
                        for frame in (self.start, self.stop))
         return Sound(fitted(sound.waveform[:, first:last], last - first), sound.sample_rate)
 
-    def tags(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def tags(self, settings: Mapping[str, Any], sound: Sound | None = None, ending: str = ".mp4") -> dict[str, str]:
         """What its file says of it; nothing of a whole video.
 
         Args:
             settings: what must be equal in all chunks.
+            sound: of the chunk, as `sound` gives it.
+            ending: of the chunk's file.
         """
         if self.count == 1:
             return {}
         said = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
-        return {TAG: json.dumps({"index": self.index, "count": self.count, "frames": self.frames, "settings": said})}
+        tag = {TAG: json.dumps({"index": self.index, "count": self.count, "frames": self.frames, "settings": said})}
+        if sound is None or format_of(f"chunk{ending}").lossless_voice:
+            return tag
+        return {**tag, EDGES: edges(sound, self.index == 0, self.index == self.count - 1)}
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ class ChunkFile:
     path: Path
     chunk: Chunk
     settings: str
+    edges: str = ""  # of its audio, see `chunk_sound`
 
 
 def read_chunk(path: str | os.PathLike) -> ChunkFile | None:
@@ -104,17 +117,17 @@ def read_chunk(path: str | os.PathLike) -> ChunkFile | None:
     path = Path(path)
     try:
         with open_media(path) as container:
-            said = {name.lower(): value for name, value in container.metadata.items()}.get(TAG)
+            told = {name.lower(): value for name, value in container.metadata.items()}
     except unreadable() as error:
         raise FileFormatError("A chunk must be a readable video", f"{path.name} ({error})", _AGAIN) from error
-    if said is None:
+    if TAG not in told:
         return None
     try:
-        note = _CHECK(parse_json(said, path.name), "")
+        note = _CHECK(parse_json(told[TAG], path.name), "")
     except Unfit as error:
         raise FileFormatError(f"'{error.where}' of the chunk {path.name} must be {error.must}", repr(error.value),
                               _AGAIN) from error
-    return ChunkFile(path, Chunk(note["index"], note["count"], note["frames"]), note["settings"])
+    return ChunkFile(path, Chunk(note["index"], note["count"], note["frames"]), note["settings"], told.get(EDGES, ""))
 
 
 def complete(files: Sequence[ChunkFile]) -> list[ChunkFile]:
@@ -169,12 +182,11 @@ def join(files: Sequence[ChunkFile], path: str | os.PathLike, sound: Sound | Non
 
 def _joined_sound(files: Sequence[ChunkFile], fps: Fraction) -> Sound:
     """The audio of the chunks behind each other, each as long as its frames."""
-    import numpy as np
-
     parts = [load_film_sound(one.path) for one in files]
-    rate = parts[0].sample_rate
-    ends = [film_samples(one.chunk.stop, fps, rate) - film_samples(one.chunk.start, fps, rate) for one in files]
-    return Sound(np.concatenate([fitted(part.waveform, samples) for part, samples in zip(parts, ends)], axis=1), rate)
+    ends = [film_samples(one.chunk.stop, fps, parts[0].sample_rate) for one in files]
+    known = [piece for one in files if one.edges
+             for piece in pieces(one.edges, one.path.name, (one.chunk.start, one.chunk.stop), fps)]
+    return joined(parts, ends, known)
 
 
 class _JoinedWriter(VideoWriter):
@@ -191,7 +203,7 @@ class _JoinedWriter(VideoWriter):
         with self._sources:
             self._model = self._sources.enter_context(open_media(self._like))
             self.metadata = {name: value for name, value in self._model.metadata.items()
-                             if name.lower() not in (TAG, "encoder", "major_brand", "minor_version", "compatible_brands")}
+                             if name.lower() not in (TAG, EDGES, "encoder", "major_brand", "minor_version", "compatible_brands")}
             super().__enter__()
         return self
 
