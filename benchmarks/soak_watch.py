@@ -76,7 +76,7 @@ def handles(process: int) -> int:
 
 
 def temporary_files(*folders: Path) -> list[str]:
-    """Names of files that are there only while something is being written, hidden ones of these folders and ours of the system."""
+    """Names of files that are there only while something is written: hidden ones of these folders, and ours of the system."""
     hidden = [path.name for folder in folders for path in folder.rglob(".*") if path.is_file()]
     return hidden + [path.name for path in Path(tempfile.gettempdir()).glob(OURS)]
 

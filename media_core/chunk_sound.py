@@ -1,8 +1,8 @@
 """The audio of a video's chunks, joined without a seam (docs/scale.md#chunks).
 
-A codec is wrong at both ends of what it is given: it does not know what comes before and after. So the file of a chunk also holds,
-as text in its metadata, the samples that its encoder was given there; in the join they stand where the codec is wrong, and what
-was decoded takes over softly.
+A codec is wrong at both ends of what it is given: it does not know what comes before and after. So the file of a chunk also
+holds, as text in its metadata, the samples that its encoder was given there; in the join they stand where the codec is wrong, and
+what was decoded takes over softly.
 """
 from __future__ import annotations
 
@@ -119,8 +119,9 @@ def _at(run: Piece, rate: int) -> Piece:
         return run
     import soxr
 
-    samples = soxr.resample(run.samples.T, run.rate, rate, quality="HQ").T
-    return Piece(run.start * (rate // run.rate), fitted(samples.astype(np.float32), run.samples.shape[1] * (rate // run.rate)), rate)
+    times = rate // run.rate
+    samples = soxr.resample(run.samples.T, run.rate, rate, quality="HQ").T.astype(np.float32)
+    return Piece(run.start * times, fitted(samples, run.samples.shape[1] * times), rate)
 
 
 def _put(waveform: np.ndarray, run: Piece) -> None:  # float32 [C, N], changed

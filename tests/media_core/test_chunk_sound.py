@@ -1,4 +1,4 @@
-"""The audio of joined chunks: no click at the seams, at any rate and in any kind of file, even of chunks shorter than a codec's block."""
+"""The audio of joined chunks: no click at the seams, at any rate, in any kind of file, of chunks however short."""
 from __future__ import annotations
 
 import json
