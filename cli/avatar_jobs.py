@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,14 @@ from .encoders import add_encoder, kept_listener
 from .label import add_label
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
+from .resumed import Parts, add_resume, key_of
 
 if TYPE_CHECKING:
+    from ..hmtalker_core.avatar import Avatar
+    from ..hmtalker_core.avatar_motion import AvatarMotion
     from ..hmtalker_core.backdrop import Background
     from ..hmtalker_core.streaming import RenderSummary
+    from ..media_core.audio import Sound
     from ..media_core.motion import ExpressionTrack, PoseTrack
     from ..media_core.progress import Report  # imports NumPy
     from .loaded import Models
@@ -54,6 +59,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
         help="exact: by the avatar's nets; basis: by its linear basis, faster with a small error (default: exact)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
     add_label(add)
+    add_resume(add)
     add_device(add)
 
 
@@ -75,9 +81,10 @@ def make_avatar_video(options: argparse.Namespace) -> int:
     writable_file(out)
 
     def tell(done: RenderSummary) -> None:
-        print(f"{done.path}\n{done.frames} frames, rendered at {done.rate:.1f} frames per second")
+        before = f", {done.kept} of them by an earlier run" if done.kept else ""
+        print(f"{done.path}\n{done.frames} frames{before}, rendered at {done.rate:.1f} frames per second")
 
-    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=options.resume)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -118,9 +125,23 @@ def made(options: argparse.Namespace, out: Path, models: Models, report: Report)
                           seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
                           pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
     width, height = options.size
-    return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        size=size_of(width, height, avatar.size), deformation=options.deformation,
-                        label=options.label, report=report)
+    shown = {"backend": options.backend, "background": _behind(options), "crf": options.crf, "label": options.label,
+             "size": size_of(width, height, avatar.size), "deformation": options.deformation}
+    if options.resume:
+        return _in_parts(Parts(out, key_of(options, add_options)), avatar, motion, sound, report, **shown)
+    return render_video(avatar, motion, out, sound, report=report, **shown)
+
+
+def _in_parts(parts: Parts, avatar: Avatar, motion: AvatarMotion, sound: Sound, report: Report, **shown: Any) -> RenderSummary:
+    """The video, chunk by chunk."""
+    from ..hmtalker_core.streaming import RenderSummary, render_video
+
+    def write(path: Path, first: int, stop: int, sound: Sound | None, tags: Mapping[str, str], report: Report) -> None:
+        render_video(avatar, motion, path, sound, part=(first, stop), metadata=tags, report=report, **shown)
+
+    began = time.perf_counter()
+    kept = parts.made(len(motion), motion.fps, sound, write, report)
+    return RenderSummary(parts.out, len(motion), time.perf_counter() - began, kept)
 
 
 def _behind(options: argparse.Namespace) -> Background:

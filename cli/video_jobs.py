@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from .label import add_label
 from .loaded import Models
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
+from .resumed import Parts, add_resume, key_of
 from .sampling_options import add_motion_sampling, add_video_sampling, motion_sampling, unread, video_sampling
 
 if TYPE_CHECKING:  # these import NumPy and torch
@@ -74,6 +75,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
         help="only the square around the face, as MToV's networks make it: --carrier redraw")
     add_video_sampling(video)
     add_label(add)
+    add_resume(add)
     add_device(add)
 
 
@@ -93,7 +95,7 @@ def make_video(options: argparse.Namespace) -> int:
         if note:
             print(note)
 
-    return run_job(lambda report: made(options, out, Models(), report), show, show_result, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, show_result, goes_on=options.resume)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -197,9 +199,26 @@ def _carried(options: argparse.Namespace, said: _Said, out: Path, report: Report
 
     drawing = Drawing(life=options.life, seed=options.seed)
     face = _carried_face(options, said.fps, out, report)
-    motion = said.motion(face.canonical, report)
-    save_frames(face.frames(motion, drawing, report), out, motion.fps, said.sound, label=options.label)
+    if options.resume:
+        motion = _in_parts(Parts(out, key_of(options, add_options)), options, said, face, report)
+    else:
+        motion = said.motion(face.canonical, report)
+        save_frames(face.frames(motion, drawing, report), out, motion.fps, said.sound, label=options.label)
     return _left_alone(face.faceless_frames(len(motion)))
+
+
+def _in_parts(parts: Parts, options: argparse.Namespace, said: _Said, face: CarriedFace, report: Report) -> LandmarkTrack:
+    """The same video, chunk by chunk; its motion."""
+    from ..moditalker_core.carried_faces import Drawing
+    from ..moditalker_core.pipeline import save_frames
+
+    def write(path: Path, first: int, stop: int, sound: Sound | None, tags: Mapping[str, str], report: Report) -> None:
+        drawing = Drawing(life=options.life, seed=options.seed, start=first, stop=stop)
+        save_frames(face.frames(motion, drawing, report), path, motion.fps, sound, label=options.label, metadata=tags)
+
+    motion = parts.motion(lambda: said.motion(face.canonical, report))
+    parts.made(len(motion), motion.fps, said.sound, write, report)
+    return motion
 
 
 def _carried_face(options: argparse.Namespace, fps: float, out: Path, report: Report) -> CarriedFace:
@@ -335,6 +354,9 @@ def _check_carrier(options: argparse.Namespace) -> None:
     if options.carrier is None:
         options.carrier = CARRIERS[0] if options.paste else "redraw"
     if options.carrier == "redraw":
+        if options.resume:
+            raise TalkingHeadsError("--resume needs frames that can be made alone", "--carrier redraw, whose clips follow from "
+                                    "each other", "Leave one of them out")
         return
     if not options.paste:
         raise TalkingHeadsError("--no-paste needs MToV's square around the face", f"--carrier {options.carrier}",

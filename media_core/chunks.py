@@ -89,11 +89,15 @@ class Chunk:
         """
         if self.count == 1:
             return {}
-        said = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
-        tag = {TAG: json.dumps({"index": self.index, "count": self.count, "frames": self.frames, "settings": said})}
+        tag = {TAG: json.dumps({"index": self.index, "count": self.count, "frames": self.frames, "settings": digest(settings)})}
         if sound is None or format_of(f"chunk{ending}").lossless_voice:
             return tag
         return {**tag, EDGES: edges(sound, self.index == 0, self.index == self.count - 1)}
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """The settings as a chunk's file names them (`ChunkFile.settings`)."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,8 @@ def join(files: Sequence[ChunkFile], path: str | os.PathLike, sound: Sound | Non
                                     f"{info.height} px at {float(info.fps):g} fps", _AGAIN)
     if sound is None and first.has_sound:
         sound = _joined_sound(files, first.fps)
-    with _JoinedWriter(path, files[0].path, first.width, first.height, first.fps, sound) as writer:
+    late = max(_lateness(one.path) for one in files)
+    with _JoinedWriter(path, files[0].path, late, first.width, first.height, first.fps, sound) as writer:
         for one in files:
             writer.copy(one)
     return Path(path)
@@ -192,9 +197,10 @@ def _joined_sound(files: Sequence[ChunkFile], fps: Fraction) -> Sound:
 class _JoinedWriter(VideoWriter):
     """Writes frames that are encoded already, and the audio with them."""
 
-    def __init__(self, path: str | os.PathLike, like: Path, width: int, height: int, fps: Fraction, sound: Sound | None):
+    def __init__(self, path: str | os.PathLike, like: Path, late: int, width: int, height: int, fps: Fraction,
+                 sound: Sound | None):
         super().__init__(path, width, height, fps, sound, source="recorded")
-        self._like = like
+        self._like, self._late = like, late
         self._sources = ExitStack()
 
     def __enter__(self) -> _JoinedWriter:
@@ -223,7 +229,7 @@ class _JoinedWriter(VideoWriter):
             stream = container.streams.video[0]
             if bytes(stream.codec_context.extradata or b"") != self._extra:
                 raise TalkingHeadsError("All chunks must be encoded alike", f"{one.path.name} is not", _AGAIN)
-            for packet in _packets(container.demux(stream), stream, self.fps, start):
+            for packet in _packets(container.demux(stream), stream, self.fps, start, self._late):
                 packet.stream = self._picture
                 self._mux(self._picture, [packet])
                 self.frames_written += 1
@@ -231,15 +237,34 @@ class _JoinedWriter(VideoWriter):
                     self._write_sound(self._voice, last=False)
 
 
-def _packets(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction, start: int) -> Iterator[av.Packet]:
-    """Packets at the frames' own clock, the first one shown at frame `start`."""
-    unit, shift = 1 / fps, None
+def _packets(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction, start: int, late: int) -> Iterator[av.Packet]:
+    """Packets at the frames' own clock, the first one shown at frame `start`.
+
+    An encoder counts the decoder's clock from frames that a chunk of two or three may not have, so it counts differently in
+    each: here every packet is decoded one frame after the one before it, all through the video.
+    """
+    for count, (packet, shown) in enumerate(_shown(packets, stream, fps)):
+        packet.pts, packet.dts, packet.time_base = start + shown, start + count - late, 1 / fps
+        yield packet
+
+
+def _shown(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction) -> Iterator[tuple[av.Packet, int]]:
+    """Each packet, as they are decoded, and which frame of the chunk it shows."""
+    assert stream.time_base is not None
+    first = None
     for packet in packets:
         if packet.pts is None or packet.size == 0:
             continue  # the end
-        assert stream.time_base is not None
-        pts = round(packet.pts * stream.time_base / unit)
-        dts = pts if packet.dts is None else round(packet.dts * stream.time_base / unit)
-        shift = pts if shift is None else shift  # the first packet is the first frame: a key frame
-        packet.pts, packet.dts, packet.time_base = pts - shift + start, dts - shift + start, unit
-        yield packet
+        pts = round(packet.pts * stream.time_base * fps)
+        first = pts if first is None else first  # the first packet is the first frame: a key frame
+        yield packet, pts - first
+
+
+def _lateness(path: Path) -> int:
+    """How many frames after it could be decoded a frame is shown, at most: encoders change the order."""
+    from .av_files import open_media
+
+    with open_media(path) as container:
+        stream = container.streams.video[0]
+        shown = [frame for _, frame in _shown(container.demux(stream), stream, probe(path).fps)]
+    return max(count - frame for count, frame in enumerate(shown))
