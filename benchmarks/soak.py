@@ -80,11 +80,11 @@ def measured(args: argparse.Namespace, name: str) -> dict[str, Any]:
 def report(kept: dict[str, dict[str, Any]]) -> str:
     """The page."""
     lines = ["# Long runs", "", f"{platform.machine()}, {os.cpu_count()} cores, CPU only; the demo speech over and over, the "
-             "demo avatar, the demo portrait, one thread each, on a machine that did other work too: times say little, and memory, "
-             "files and colours do not mind.", "",
+             "demo avatar, the demo portrait, one thread each, on a machine that did other work too: times say little, and "
+             "memory, files and colours do not mind.", "",
              f"Memory is what is resident, from 5 % of the work on; wanted at the end: at most {FLAT:g} times that. Drift is how "
-             "far the mean colour of the last minute is from that of the first on equal motion, and the largest difference of two "
-             "frames' mean colours, of 255.", ""]
+             "far the mean colour of the last minute is from that of the first on equal motion, and the largest difference of "
+             "two frames' mean colours, of 255.", ""]
     names = {"avatar": "Avatar", "picture": "Portrait, carrier picture", "redraw": "Portrait, carrier redraw",
              "atom": "AToM alone", "server": "Server"}
     for name, title in names.items():

@@ -76,7 +76,7 @@ def _served(base: Path) -> Iterator[tuple[int, str]]:
     pages = base / "pages"
     pages.mkdir()
     (pages / "index.html").write_text("<html></html>")
-    command = [sys.executable, "-m", "talking_heads.cli", "serve", "--port", "0", "--base-dir", str(base), "--frontend", str(pages)]
+    command = [sys.executable, "-m", "talking_heads.cli", "serve", "--port=0", f"--base-dir={base}", f"--frontend={pages}"]
     with open(base / "log.txt", "w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
