@@ -1,7 +1,7 @@
-"""A model of many workers that share a batch: a discrete-event simulation of processors, network and the process that hands out work.
+"""A model of many workers that share a batch: a discrete-event simulation of processors, network, and who hands out the work.
 
-Whoever computes at the same time on one machine shares its processors; whoever reads or writes at the same time shares the network;
-whoever asks for work stands in line. Nothing here knows the pack: all figures are measured or assumed by `scale.py`.
+Whoever computes at the same time on one machine shares its processors; whoever reads or writes at the same time shares the
+network; whoever asks for work stands in line. Nothing here knows the pack: all figures are measured or assumed by `scale.py`.
 """
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from common import progress_line, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from soak_videos import AVATAR, FPS, SPEECH, long_speech
-from soak_watch import OURS, Watch
+from soak_watch import OURS, Watch, temporary_files
 from talking_heads.cli.comfy_client import ComfyClient
 from talking_heads.media_core.audio import load_sound, save_wav
 
@@ -52,7 +52,7 @@ def server(work: Path, prompts: int, seconds: float) -> dict[str, Any]:
         made = len(list((base / "output").rglob("*.mp4")))
         found = {**watch.figures(), "prompts": prompts, "seconds": time.monotonic() - watch.began, "made": made,
                  "temporary": temporary}
-    return {**found, "left": [str(path) for path in Path(tempfile.gettempdir()).glob(OURS) if f"-{process}-" in path.name]}
+    return {**found, "left": temporary_files(process=process)}
 
 
 def _prompt(seed: int) -> dict[str, Any]:

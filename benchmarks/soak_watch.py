@@ -75,10 +75,12 @@ def handles(process: int) -> int:
     return len(os.listdir(f"/proc/{process}/fd"))
 
 
-def temporary_files(*folders: Path) -> list[str]:
-    """Names of files that are there only while something is written: hidden ones of these folders, and ours of the system."""
+def temporary_files(*folders: Path, process: int | None = None) -> list[str]:
+    """Names of files that are there only while something is written: hidden ones of these folders, and the folders that a process
+    (this one) has made among the system's temporary files, which its number marks."""
+    mark = f"-{os.getpid() if process is None else process}-"
     hidden = [path.name for folder in folders for path in folder.rglob(".*") if path.is_file()]
-    return hidden + [path.name for path in Path(tempfile.gettempdir()).glob(OURS)]
+    return hidden + [path.name for path in Path(tempfile.gettempdir()).glob(OURS) if mark in path.name]
 
 
 def drift(path: Path, fps: float, starts: tuple[int, int], frames: int) -> dict[str, Any]:
