@@ -77,7 +77,9 @@ def pieces(said: str, name: str, frames: tuple[int, int], fps: Fraction) -> list
         raise FileFormatError("The audio at the ends of a chunk must be as it was written", f"{name}: {error}",
                               "Make that chunk again") from error
     start, stop = (film_samples(frame, fps, note["rate"]) for frame in frames)
-    starts = start, stop - samples[1].shape[1]
+    if sum(part.shape[1] for part in samples) > stop - start + 1:  # 1: a file may state its rate less exactly
+        raise FileFormatError("The audio at the ends of a chunk must be no longer than the chunk", name, "Make that chunk again")
+    starts = start, max(start, stop - samples[1].shape[1])
     return [Piece(at, part, note["rate"]) for at, part in zip(starts, samples) if part.size]
 
 

@@ -95,7 +95,8 @@ def test_audio_of_another_rate_is_joined_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("wrong", ["{", "{}", '{"rate": 0, "channels": 1, "peak": 1, "head": "", "tail": ""}',
                                    '{"rate": 8000, "channels": 1, "peak": 1, "head": "!", "tail": ""}',
-                                   '{"rate": 8000, "channels": 2, "peak": 1, "head": "AAA=", "tail": ""}'])
+                                   '{"rate": 8000, "channels": 2, "peak": 1, "head": "AAA=", "tail": ""}',
+                                   '{"rate": 10, "channels": 1, "peak": 1, "head": "AAAAAA==", "tail": "AAAAAA=="}'])
 def test_damaged_ends(wrong):
     with pytest.raises(FileFormatError):
         chunk_sound.pieces(wrong, "a.mp4", (0, 5), Fraction(FPS))
