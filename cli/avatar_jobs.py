@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ from .encoders import add_encoder, kept_listener
 from .label import add_label
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
+from .resumed import Parts, add_resume, key_of
 
 if TYPE_CHECKING:
-    from ..hmtalker_core.avatar import Avatar, AvatarMotion
+    from ..hmtalker_core.avatar import Avatar
+    from ..hmtalker_core.avatar_motion import AvatarMotion
     from ..hmtalker_core.backdrop import Background
     from ..hmtalker_core.streaming import RenderSummary
     from ..media_core.audio import Sound
@@ -57,6 +60,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
         help="exact: by the avatar's nets; basis: by its linear basis, faster with a small error (default: exact)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
     add_label(add)
+    add_resume(add)
     add_device(add)
 
 
@@ -82,9 +86,10 @@ def make_avatar_video(options: argparse.Namespace) -> int:
     writable_file(out)
 
     def tell(done: RenderSummary) -> None:
-        print(f"{done.path}\n{done.frames} frames, rendered at {done.rate:.1f} frames per second")
+        before = f", {done.kept} of them by an earlier run" if done.kept else ""
+        print(f"{done.path}\n{done.frames} frames{before}, rendered at {done.rate:.1f} frames per second")
 
-    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=options.resume)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -120,16 +125,28 @@ def made(options: argparse.Namespace, out: Path, models: Models, report: Report,
 
     device = chosen_device(options.device)
     avatar = models.get("avatar", (options.avatar, device), lambda: load_avatar(options.avatar, device))
-    sound = load_sound(options.audio) if part is None else None
-    if part is None:
-        motion = _motion(options, avatar, models, report)
-    else:
-        motion = models.get("motion", (part.key, device), lambda: _motion(options, avatar, models, report))
     width, height = options.size
-    return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        size=size_of(width, height, avatar.size), deformation=options.deformation,
-                        label=options.label, report=report, part=None if part is None else part.within(len(motion)),
-                        metadata=None if part is None else part.tags)
+    shown = {"backend": options.backend, "background": _behind(options), "crf": options.crf, "label": options.label,
+             "size": size_of(width, height, avatar.size), "deformation": options.deformation}
+    if part is not None:
+        motion = models.get("motion", (part.key, device), lambda: _motion(options, avatar, models, report))
+        return render_video(avatar, motion, out, part=part.within(len(motion)), metadata=part.tags, report=report, **shown)
+    sound, motion = load_sound(options.audio), _motion(options, avatar, models, report)
+    if options.resume:
+        return _in_parts(Parts(out, key_of(options, add_options)), avatar, motion, sound, report, **shown)
+    return render_video(avatar, motion, out, sound, report=report, **shown)
+
+
+def _in_parts(parts: Parts, avatar: Avatar, motion: AvatarMotion, sound: Sound, report: Report, **shown: Any) -> RenderSummary:
+    """The video, chunk by chunk."""
+    from ..hmtalker_core.streaming import RenderSummary, render_video
+
+    def write(path: Path, first: int, stop: int, sound: Sound | None, tags: Mapping[str, str], report: Report) -> None:
+        render_video(avatar, motion, path, sound, part=(first, stop), metadata=tags, report=report, **shown)
+
+    began = time.perf_counter()
+    kept = parts.made(len(motion), motion.fps, sound, write, report)
+    return RenderSummary(parts.out, len(motion), time.perf_counter() - began, kept)
 
 
 def frames_of(options: argparse.Namespace, sound: Sound) -> int:

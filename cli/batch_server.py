@@ -143,7 +143,7 @@ class OnServer:
 
     def _upload(self, file: str) -> str:
         if file not in self._uploaded:
-            from .batch_state import digest_of
+            from .digests import digest_of
 
             name = digest_of(Path(file))[:24] + Path(file).suffix.lower()
             self._uploaded[file] = self._client.upload(Path(file), name, FOLDER)

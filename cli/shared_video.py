@@ -8,23 +8,19 @@ there already is not made again.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..media_core.claims import claim
-from ..media_core.errors import FileFormatError, TalkingHeadsError
+from ..media_core.errors import TalkingHeadsError
 from .batch_manifest import READ
-from .batch_state import digest_of
 from .executor import Outcome, Result, Unit, Watch, chosen_executor
 from .progress_line import Info, ProgressLine, run_job
+from .resumed import Parts, key_of
 from .sending import files_in, sendable
 
 if TYPE_CHECKING:
@@ -35,7 +31,6 @@ if TYPE_CHECKING:
 
 WORKER = ".cli.shared_video:ChunkWorker"
 FRAMES = 250  # of a chunk: often enough for workers to share, and no oftener than an encoder begins with a key frame anyway
-_VERSION = 1  # of the key: chunks of another one are made again
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ class ChunkWorker:
 
         check_here(unit["reads"])
         maker, out = _maker(unit["command"]), Path(unit["output"])
-        options = argparse.Namespace(**{**unit["options"], "out": str(out)})
+        options = argparse.Namespace(**{**unit["options"], "out": str(out), "resume": False})
         part = None if unit["count"] == 1 else Part(unit["index"], unit["count"], unit["frames"], unit["key"])
         return {"note": maker.note_of(maker.made(options, out, self._models, report, part))}
 
@@ -141,13 +136,15 @@ class Shared:
 
     def __init__(self, command: str, options: argparse.Namespace, sound: str, report: Report):
         from ..media_core.audio import load_sound
+        from . import avatar_jobs, video_jobs
 
         self._command, self._out, self._report = command, Path(options.out), report
-        self._given = sendable(options, READ, without=("base_dir", "out"))
+        self._given = sendable(options, READ, without=("base_dir", "out", "resume"))
         self._sound = load_sound(sound)
         self._frames = _maker(command).frames_of(options, self._sound)
         self._count = max(1, -(-self._frames // FRAMES))
-        self.folder = self._out.with_name(f"{self._out.name}.chunks")
+        self._parts = Parts(self._out, key_of(options, (avatar_jobs if command == "avatar" else video_jobs).add_options))
+        self.folder = self._parts.folder
 
     def joined(self, run: Callable[[list[Unit], Watch], Iterator[Outcome]]) -> str:
         """Makes what is missing, and the video of it; a note on it."""
@@ -165,7 +162,7 @@ class Shared:
         else:
             found = [read_chunk(self._path(index)) for index in range(self._count)]
             join(complete([one for one in found if one is not None]), self._out, self._sound)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._parts.clear()
         return note
 
     def _make(self, run: Callable[[list[Unit], Watch], Iterator[Outcome]]) -> str:
@@ -197,36 +194,17 @@ class Shared:
 
     def _unit(self, index: int) -> Unit:
         return {"command": self._command, "options": self._given, "output": str(self._path(index)), "index": index,
-                "count": self._count, "frames": self._frames, "key": self._key, "reads": self._files}
+                "count": self._count, "frames": self._frames, "key": self._parts.key, "reads": files_in(self._given, READ)}
 
     def _path(self, index: int) -> Path:
-        return self.folder.resolve() / f"{index:05d}{self._out.suffix}"
+        return self._parts.path(self._part(index).chunk).resolve()
+
+    def _part(self, index: int) -> Part:
+        return Part(index, self._count, self._frames, self._parts.key)
 
     def _stands(self, index: int) -> bool:
         """Whether an earlier run has made that chunk of the same video."""
-        from ..media_core.chunks import read_chunk
-
-        if self._count == 1 or not self._path(index).is_file():
-            return False
-        try:
-            found = read_chunk(self._path(index))
-        except FileFormatError:
-            return False  # whatever it is, it is made again
-        wanted = Part(index, self._count, self._frames, self._key)
-        return found is not None and found.says(wanted.tags)
-
-    @cached_property
-    def _files(self) -> list[str]:
-        """Files and folders that every machine needs."""
-        return files_in(self._given, READ)
-
-    @cached_property
-    def _key(self) -> str:
-        """A hash of all that decides what is drawn: the settings, and what is in the files."""
-        sums = {name: digest_of(Path(name)) for name in self._files}
-        settings = {name: value for name, value in self._given.items() if name != "device" and str(value) not in sums}
-        said = json.dumps([_VERSION, self._command, settings, sorted(sums.values())], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        return self._count > 1 and self._parts.there(self._part(index).chunk) is not None
 
 
 def _maker(command: str) -> Maker:

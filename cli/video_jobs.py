@@ -17,6 +17,7 @@ from .label import add_label
 from .loaded import Models
 from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
+from .resumed import add_resume
 from .sampling_options import add_motion_sampling, add_video_sampling, unread
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def add_options(video: argparse.ArgumentParser) -> None:
         help="only the square around the face, as MToV's networks make it: --carrier redraw")
     add_video_sampling(video)
     add_label(add)
+    add_resume(add)
     add_device(add)
 
 
@@ -78,7 +80,7 @@ def make_video(options: argparse.Namespace) -> int:
         if note:
             print(note)
 
-    return run_job(lambda report: made(options, out, Models(), report), show, show_result, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, show_result, goes_on=options.resume)
 
 
 def check(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +14,7 @@ from ..media_core.image_reading import is_picture, over_black, read_clear_pictur
 from ..media_core.video_formats import CLEAR, can_be_clear
 from .encoders import chosen_encoder, kept_listener
 from .loaded import Models
+from .resumed import Parts, key_of
 from .sampling_options import motion_sampling, video_sampling
 
 if TYPE_CHECKING:  # these import NumPy and torch
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # these import NumPy and torch
     from ..moditalker_core.mtov.model import MToV, MToVConfig
     from ..moditalker_core.mtov.scenes import Scene
     from .shared_video import Part
+
+    Drawn = Callable[[int, int, Report], Iterator[np.ndarray]]  # (first frame, the one after the last, report) -> the frames
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -124,16 +127,36 @@ class _Work:
         """What chunks of one video share."""
         return made() if self.part is None else self.models.get(kind, (self.part.key, self.options.device), made)
 
-    def within(self, frames: int) -> tuple[int, int | None]:
-        """The frames to draw, of so many."""
-        return (0, None) if self.part is None else self.part.within(frames)
+    def motion(self, portrait: LandmarkTrack) -> LandmarkTrack:
+        """What the face does; read where an earlier run has left it."""
+        def make() -> LandmarkTrack:
+            return self.said.motion(portrait, self.report)
 
-    def save(self, frames: Iterator[np.ndarray], fps: float) -> None:
-        """Writes them, with the audio where they are all."""
+        return self._parts.motion(make) if self._resumed else self.kept("motion", make)
+
+    def write(self, drawn: Drawn, frames: int, fps: float) -> None:
+        """Writes the video of so many frames, or the chunk."""
+        def save(path: Path, first: int, stop: int, sound: Sound | None, tags: Mapping[str, str], report: Report) -> None:
+            save_frames(drawn(first, stop, report), path, fps, sound, label=self.options.label, metadata=tags)
+
         from ..moditalker_core.pipeline import save_frames
 
-        save_frames(frames, self.out, fps, self.said.sound if self.part is None else None, label=self.options.label,
-                    metadata=None if self.part is None else self.part.tags)
+        if self.part is not None:
+            save(self.out, *self.part.within(frames), None, self.part.tags, self.report)
+        elif self._resumed:
+            self._parts.made(frames, fps, self.said.sound, save, self.report)
+        else:
+            save(self.out, 0, frames, self.said.sound, {}, self.report)
+
+    @property
+    def _resumed(self) -> bool:
+        return self.part is None and self.options.resume
+
+    @property
+    def _parts(self) -> Parts:
+        from .video_jobs import add_options
+
+        return Parts(self.out, key_of(self.options, add_options))
 
 
 def _said(options: argparse.Namespace, models: Models) -> _Said:
@@ -162,10 +185,12 @@ def _carried(work: _Work) -> str:
 
     options, report = work.options, work.report
     face = work.kept("face", lambda: _carried_face(options, work.said.fps, work.out, report))
-    motion = work.kept("motion", lambda: work.said.motion(face.canonical, report))
-    start, stop = work.within(len(motion))
-    drawing = Drawing(life=options.life, seed=options.seed, start=start, stop=stop)
-    work.save(face.frames(motion, drawing, report), motion.fps)
+    motion = work.motion(face.canonical)
+
+    def drawn(first: int, stop: int, report: Report) -> Iterator[np.ndarray]:
+        return face.frames(motion, Drawing(life=options.life, seed=options.seed, start=first, stop=stop), report)
+
+    work.write(drawn, len(motion), motion.fps)
     return _left_alone(face.faceless_frames(len(motion)))
 
 
@@ -207,10 +232,13 @@ def _redrawn(work: _Work, drawing: tuple[MToV, VideoSettings]) -> str:
     (mtov, settings), options, said = drawing, work.options, work.said
     fps = mtov.config.fps
     scene, alpha = work.kept("scene", lambda: _scene(options, mtov.config, work.out, work.report))
-    motion = work.kept("motion", lambda: said.motion(scene.canonical, work.report))
-    start, stop = work.within(len(motion.resampled(fps)))
-    frames = video(mtov, motion, scene, replace(settings, start=start, stop=stop), paste=options.paste, report=work.report)
-    work.save(frames if alpha is None else _with_alpha(frames, alpha), fps)
+    motion = work.motion(scene.canonical)
+
+    def drawn(first: int, stop: int, report: Report) -> Iterator[np.ndarray]:
+        frames = video(mtov, motion, scene, replace(settings, start=first, stop=stop), paste=options.paste, report=report)
+        return frames if alpha is None else _with_alpha(frames, alpha)
+
+    work.write(drawn, len(motion.resampled(fps)), fps)
     length = said.sound.duration if said.saved is None else motion.duration
     return _left_alone(scene.faceless_frames(frame_count(length, fps)))
 

@@ -31,6 +31,11 @@ class VideoFormat:
     block: float              # samples that are encoded at once; below 1 as s
     movflags: bool = False
 
+    @property
+    def lossless_voice(self) -> bool:
+        """Whether the audio is stored as samples."""
+        return self.voice.startswith("pcm_")
+
     def block_size(self, rate: int) -> int:
         """Samples that the audio codec is given at once."""
         return int(self.block if self.block >= 1 else self.block * rate)

@@ -1,4 +1,4 @@
-"""Ray, for the tests of several workers."""
+"""Ray, for the tests of several workers; the page's files, for those of servers."""
 from __future__ import annotations
 
 import os
@@ -21,3 +21,10 @@ def ray():
         ray_executor._start(ray, str(WORKERS))
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture
+def pages(tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.html").write_text("<html>the page</html>")
+    return tmp_path / "pages"

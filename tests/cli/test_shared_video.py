@@ -69,7 +69,7 @@ def test_an_avatars_chunks_are_the_whole(place, capsys):
     assert "parts.mp4\n20 frames, 0.80 s at 25 fps" in capsys.readouterr().out
     assert len(pixels("whole.mp4")) == FRAMES and (pixels("whole.mp4") == pixels("parts.mp4")).all()
     assert (load_film_sound("whole.mp4").waveform == load_film_sound("parts.mp4").waveform).all()
-    assert not list(place.glob("*.chunks")) and read_chunk(Path("parts.mp4")) is None
+    assert not list(place.glob("*.parts")) and read_chunk(Path("parts.mp4")) is None
 
 
 @pytest.mark.parametrize("face, more", [("me.png", ()), ("me.png", ("--carrier", "redraw")), ("film.mp4", ()),
@@ -115,8 +115,8 @@ def test_what_is_made_stays_for_the_next_run(place, monkeypatch, capsys):
 
     monkeypatch.setattr(shared_video.ChunkWorker, "__call__", counted)
     assert avatar("out.mp4", "--workers", "1") == INTERRUPTED and "The same command continues" in capsys.readouterr().err
-    assert made == [0, 1] and not Path("out.mp4").exists() and len(list(place.glob("out.mp4.chunks/*.mp4"))) == 2
-    shutil.copy("out.mp4.chunks/00001.mp4", "out.mp4.chunks/00000.mp4")  # another chunk in its place
+    assert made == [0, 1] and not Path("out.mp4").exists() and len(list(place.glob("out.mp4.parts/*.mp4"))) == 2
+    shutil.copy("out.mp4.parts/00001.mp4", "out.mp4.parts/00000.mp4")  # another chunk in its place
     stop[0] = 9
     assert avatar("out.mp4", "--workers", "1") == OK and made == [0, 1, 0, 2]
     assert Path("out.mp4").read_bytes() == Path("want.mp4").read_bytes()
@@ -130,7 +130,7 @@ def test_what_is_made_stays_for_the_next_run(place, monkeypatch, capsys):
 def test_a_short_video_is_one_chunk(place, monkeypatch):
     monkeypatch.setattr(shared_video, "FRAMES", 250)
     assert avatar("whole.mp4") == OK and avatar("out.mp4", "--workers", "1") == OK
-    assert Path("whole.mp4").read_bytes() == Path("out.mp4").read_bytes() and not list(place.glob("*.chunks"))
+    assert Path("whole.mp4").read_bytes() == Path("out.mp4").read_bytes() and not list(place.glob("*.parts"))
 
 
 def test_errors_keep_their_three_parts(place, ray, capsys):
@@ -141,7 +141,7 @@ def test_errors_keep_their_three_parts(place, ray, capsys):
     assert video("out.mp4", "empty.png", "--workers", "2") == FAILED
     told = capsys.readouterr().err
     assert "must show a face" in told and "Got:" in told and not Path("out.mp4").exists()
-    assert not list(place.glob("*.chunks"))
+    assert not list(place.glob("*.parts"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -152,7 +152,7 @@ def test_two_workers_make_the_same_file_though_one_is_killed(place, ray):
 
     def kill() -> None:
         until = time.monotonic() + 60
-        while not list(place.glob("three.mp4.chunks/[0-9]*.mp4")) and time.monotonic() < until:
+        while not list(place.glob("three.mp4.parts/[0-9]*.mp4")) and time.monotonic() < until:
             time.sleep(0.02)
         for one in processes()[:1]:
             os.kill(one, signal.SIGKILL)
