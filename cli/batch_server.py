@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class OnServer:
         self._uploaded: dict[str, str] = {}
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """See `Executor`; a server works through its queue in order. `worker` does not matter."""
         running: list[_Sent] = []
         left = list(enumerate(units))

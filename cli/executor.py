@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,7 +53,7 @@ class Executor(Protocol):
     """Does many units."""
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """Every unit's outcome; a unit that fails does not end the others.
 
         Args:
@@ -76,7 +76,7 @@ class InProcess:
     """One unit after the other, here."""
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         does = made_worker(worker)
         try:

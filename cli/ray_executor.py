@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -29,7 +29,7 @@ class OnRay:
         self._where = where
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """See `Executor`. A unit whose worker dies is given to another one, whatever `retries` says."""
         with _connected(self._where) as count:
             yield from Pool(worker, units, min(count, len(units)), watch, again, retries).outcomes(ordered)

@@ -114,7 +114,7 @@ class Pool:
 
         share = min(1.0, ray.cluster_resources().get("GPU", 0.0) / self._count)
         try:
-            actor = ray.remote(_Remote).options(num_cpus=1, num_gpus=share, max_concurrency=3).remote(self._worker)
+            actor: Any = ray.remote(_Remote).options(num_cpus=1, num_gpus=share, max_concurrency=3).remote(self._worker)
         except ImportError as error:  # of the first machine of a cluster that is reached by ray://
             raise _foreign(error) from error
         self._starting[actor.at.remote()] = _Starting(actor, time.monotonic() + _START)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +146,7 @@ class Shared:
         self._parts = Parts(self._out, key_of(options, (avatar_jobs if command == "avatar" else video_jobs).add_options))
         self.folder = self._parts.folder
 
-    def joined(self, run: Callable[[list[Unit], Watch], Iterator[Outcome]]) -> str:
+    def joined(self, run: Callable[[list[Unit], Watch], Generator[Outcome, None, None]]) -> str:
         """Makes what is missing, and the video of it; a note on it."""
         from ..media_core.chunks import complete, join, read_chunk
 
@@ -165,7 +165,7 @@ class Shared:
         self._parts.clear()
         return note
 
-    def _make(self, run: Callable[[list[Unit], Watch], Iterator[Outcome]]) -> str:
+    def _make(self, run: Callable[[list[Unit], Watch], Generator[Outcome, None, None]]) -> str:
         """The chunks that are missing; a note on the video."""
         units = [self._unit(index) for index in range(self._count) if not self._stands(index)]
         before, ended, note = self._count - len(units), 0, ""

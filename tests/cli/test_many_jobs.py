@@ -110,11 +110,10 @@ def test_a_stopped_training_of_several_goes_on(sets, monkeypatch, capsys):
             os.kill(os.getpid(), signal.SIGINT)
         return ended(options, report)
 
-    monkeypatch.setattr(avatar_training_jobs, "done", pressed)
-    assert main(["train", "avatar", "anna", "ben", "out", *TINY]) == INTERRUPTED
+    with monkeypatch.context() as patched:
+        patched.setattr(avatar_training_jobs, "done", pressed)
+        assert main(["train", "avatar", "anna", "ben", "out", *TINY]) == INTERRUPTED
     assert "The same command continues" in capsys.readouterr().err and Path("out/anna.safetensors").exists()
-    monkeypatch.undo()
-    os.chdir(sets)
     assert main(["train", "avatar", "anna", "ben", "out", *TINY]) == OK and Path("out/ben.safetensors").exists()
 
 
