@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..media_core.processes import Elsewhere
     from ..media_core.progress import Report  # imports NumPy
 
+log = logging.getLogger(__name__)
 WORKER = ".cli.dataset_work:DatasetWorker"
 _MOST = 1000  # processes
 
@@ -69,7 +71,7 @@ def _all_done(executor: Executor, does: str, folder: str, jobs: Sequence[Unit], 
 
     units = [{"does": does, "job": job, "folder": folder, "reads": [job["film"]["path"]] if does == "videos" else
               [path for path, _ in job["plan"]["portraits"]]} for job in jobs]
-    with closing(executor.run(WORKER, units, watch=watch, again=lambda number, error: None, ordered=False)) as outcomes:
+    with closing(executor.run(WORKER, units, watch=watch, again=_again, ordered=False)) as outcomes:
         for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
@@ -77,6 +79,11 @@ def _all_done(executor: Executor, does: str, folder: str, jobs: Sequence[Unit], 
             if jobs[outcome.number]["encoder"] is not None and not shard.is_file():
                 raise TalkingHeadsError("All machines must share the dataset's folder",
                                         f"{outcome.where} wrote {shard}, which is not here", "Choose a shared folder")
+
+
+def _again(number: int, error: Exception) -> None:
+    """A lost worker's job is done by another, which goes on where the files end."""
+    log.warning("a job is done again: %s", error)
 
 
 def _video(job: Unit, report: Report) -> None:

@@ -242,8 +242,9 @@ def _not_made(error: Exception) -> bool:
 
 def _foreign(error: Exception) -> TalkingHeadsError:
     """Of a worker that cannot start."""
-    return TalkingHeadsError("Every machine must have this version of Talking Heads", f"a worker could not start: "
-                             f"{_last_line(error)}", "Install it there, with the packages that it needs")
+    came = f"a worker could not start: {_last_line(error)}"
+    return TalkingHeadsError("Every machine must have this version of Talking Heads", came,
+                             "Install it there, with the packages that it needs")
 
 
 def _lost(error: Exception, times: int) -> TalkingHeadsError:

@@ -8,6 +8,7 @@ there already is not made again.
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..media_core.progress import Report  # imports NumPy
     from .loaded import Models
 
+log = logging.getLogger(__name__)
 WORKER = ".cli.shared_video:ChunkWorker"
 FRAMES = 250  # of a chunk: often enough for workers to share, and no oftener than an encoder begins with a key frame anyway
 
@@ -121,7 +123,7 @@ def make(command: str, options: argparse.Namespace, sound: str) -> int:
     def work(report: Report) -> str:
         with claim(out):
             shared = Shared(command, options, sound, report)
-            return shared.joined(lambda units, watch: executor.run(WORKER, units, watch=watch, again=_ignored, ordered=False))
+            return shared.joined(lambda units, watch: executor.run(WORKER, units, watch=watch, again=_again, ordered=False))
 
     def tell(note: str) -> None:
         info = probe(out)
@@ -169,6 +171,8 @@ class Shared:
         """The chunks that are missing; a note on the video."""
         units = [self._unit(index) for index in range(self._count) if not self._stands(index)]
         before, ended, note = self._count - len(units), 0, ""
+        if not units:
+            return note
 
         def watch(number: int, done: int, total: int, info: Mapping[str, Any]) -> None:
             part = min(done / total, 1.0) if total else 0.0
@@ -213,8 +217,9 @@ def _maker(command: str) -> Maker:
     return avatar_jobs if command == "avatar" else video_work
 
 
-def _ignored(number: int, error: Exception) -> None:
+def _again(number: int, error: Exception) -> None:
     """A lost worker's chunk is made by another."""
+    log.warning("a chunk is made again: %s", error)
 
 
 def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:
