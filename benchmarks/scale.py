@@ -1,6 +1,6 @@
 """Several workers, measured (1, 2 and 4 on Ray) and modelled (1 to 1000): throughput, where it stops growing and why, and cost.
 
-    python benchmarks/scale.py [--lines 24] [--size 128] [--repeats 2]
+    python benchmarks/scale.py [--lines 16] [--size 128] [--repeats 2]
 
 Measures what a video costs in plain processes, alone and beside others, and what Ray costs with no work at all; from these
 alone the model (`scale_model.py`) says how long a batch takes on 1, 2 and 4 workers, and `talking-heads batch --workers` is timed
@@ -14,9 +14,11 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,32 +41,37 @@ STOPS = 0.5  # of the ideal throughput
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "scale")
-    parser.add_argument("--lines", type=int, default=24)
+    parser.add_argument("--lines", type=int, default=16)
     parser.add_argument("--size", type=int, default=128, help="px")
     parser.add_argument("--repeats", type=int, default=2, help="of each batch")
     parser.add_argument("--again", action="store_true", help="measure again, although figures are there")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    kept = args.work / "figures.json"
-    if args.again or not kept.exists():
-        kept.write_text(json.dumps(measured(args)))
-    text = report(args, json.loads(kept.read_text()))
+    text = report(args, measured(args, args.work / "figures.json"))
     print(text)
     results_folder().joinpath("scale.md").write_text(text, encoding="utf-8")
 
 
-def measured(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that takes time: first what the model knows, then what it is checked against."""
+def measured(args: argparse.Namespace, kept: Path) -> dict[str, Any]:
+    """Everything that takes time: first what the model knows, then what it is checked against. A run that is cut off goes on."""
     lengths = [3.0 + 7.0 * (number * 5 % 8) / 7 for number in range(args.lines)]  # s, 3 to 10
-    short = measure.unit_costs(args.work / "short", SHORT, args.size)
-    long = {str(together): measure.unit_costs(args.work / "long", LONG, args.size, together) for together in WORKERS}
-    found = {"short": short, "long": long, "ray": measure.handing(), "note": measure.noting(args.work),
-             "import": measure.imported(args.work), "one": measure.one_video(args.work, 60.0, args.size), "lengths": lengths,
-             "weights": measure.AVATAR.stat().st_size, "date": date.today().isoformat()}
     audio = measure.speech(args.work, lengths)
-    found["batch"] = {str(workers): [measure.batch(args.work, audio, args.size, workers) for _ in range(args.repeats)]
-                      for workers in WORKERS}
-    return found
+    steps: dict[str, Callable[[], Any]] = {
+        "short": lambda: measure.unit_costs(args.work / "short", SHORT, args.size),
+        **{f"long{n}": partial(measure.unit_costs, args.work / "long", LONG, args.size, n) for n in WORKERS},
+        "ray": measure.handing, "note": lambda: measure.noting(args.work), "import": lambda: measure.imported(args.work),
+        "one": lambda: measure.one_video(args.work, 60.0, args.size),
+        **{f"batch{n} {again}": partial(measure.batch, args.work, audio, args.size, n)
+           for again in range(args.repeats) for n in WORKERS},
+        "lengths": lambda: lengths, "weights": lambda: measure.AVATAR.stat().st_size, "date": lambda: date.today().isoformat()}
+    found = json.loads(kept.read_text()) if kept.exists() and not args.again else {}
+    for name, step in steps.items():
+        if name not in found:
+            found[name] = step()
+            print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
+            kept.write_text(json.dumps(found))
+    return {**found, "long": {str(n): found[f"long{n}"] for n in WORKERS},
+            "batch": {str(n): [found[f"batch{n} {again}"] for again in range(args.repeats)] for n in WORKERS}}
 
 
 def costs_of(found: dict[str, Any]) -> Costs:

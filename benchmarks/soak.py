@@ -121,17 +121,16 @@ def _soak(title: str, found: dict[str, Any], bound: float | None) -> list[str]:
 
 
 def _killed(found: dict[str, Any]) -> list[str]:
-    worst = max(one["lost"] for one in found["kills"])
+    lost = [one["made"] - one["kept"] for one in found["kills"]]
     lines = ["## Killed runs", "", f"{found['date']}; `{found['command']}`. `talking-heads avatar --resume` of "
-             f"{found['length'] / 60:g} min of speech, killed by SIGKILL at moments of chance. A chunk is a minute of video and "
-             f"takes {found['chunk']:.1f} s of an undisturbed run.", "",
-             "| kill | chunks that are kept | the run had lasted, s | since its last whole chunk, s |", "|---|---|---|---|"]
-    lines += [f"| {number} | {one['chunks']} | {one['ran']:.1f} | {one['lost']:.1f} |"
-              for number, one in enumerate(found["kills"], 1)]
+             f"{found['length'] / 60:g} min of speech in chunks of {found['chunk']} frames, killed by SIGKILL at moments of "
+             "chance; every run goes on from what the one before it had kept.", "",
+             "| kill | frames of the video that were made | kept | lost |", "|---|---|---|---|"]
+    lines += [f"| {number} | {one['made']} | {one['kept']} | {less} |"
+              for number, (one, less) in enumerate(zip(found["kills"], lost), 1)]
     yes = "yes" if found["equal"] else "no"
     return [*lines, "", "| figure | value | wanted |", "|---|---|---|",
-            f"| most work lost, in chunks of the undisturbed run | {worst / found['chunk']:.2f} | "
-            f"{_met(worst <= found['chunk'], '<= 1')} |",
+            f"| most frames lost by a kill | {max(lost)} | {_met(max(lost) <= found['chunk'], 'a chunk at most')} |",
             f"| equal to an undisturbed run's video, byte by byte | {yes} | {_met(found['equal'], 'yes')} |",
             f"| files left | {len(found['left'])} | {_met(not found['left'], 'none')} |", ""]
 

@@ -1,6 +1,7 @@
 """What soak.py measures in processes beside it: many prompts through one `talking-heads serve`, and runs that are killed."""
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from typing import Any
 from common import progress_line, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from soak_videos import AVATAR, FPS, SPEECH, long_speech
 from soak_watch import OURS, Watch, temporary_files
+from talking_heads.cli import avatar_jobs, resumed
 from talking_heads.cli.comfy_client import ComfyClient
+from talking_heads.cli.loaded import Models
 from talking_heads.media_core.audio import load_sound, save_wav
+from talking_heads.media_core.chunks import Chunk
 
 QUEUED = 2  # prompts at a time: the server never waits
 PATIENCE = 0.05  # s between two looks at the queue
@@ -96,34 +100,59 @@ def _temporary(process: int) -> int:
 def kill(work: Path, seconds: float, size: int, kills: int) -> dict[str, Any]:
     """`talking-heads avatar --resume`, killed (SIGKILL) at moments of chance, until it is through; and once undisturbed.
 
-    Returns, besides: of every kill the seconds of work since the last whole chunk, which are lost.
+    Returns, besides: of every kill the frames that were made and the frames of whole chunks, which are kept.
     """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    speech = long_speech(work / "speech.wav", round(seconds * FPS), 1)
+    frames = round(seconds * FPS)
+    speech, out, count = long_speech(work / "speech.wav", frames, 1), work / "killed.mp4", work / "count"
     began = time.monotonic()
     subprocess.run(_avatar(speech, work / "whole.mp4", size), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     undisturbed = time.monotonic() - began
-    chance, lost, out, parts = random.Random(0), list[dict[str, float]](), work / "killed.mp4", work / "killed.mp4.parts"
-    whole = lambda: sorted(parts.glob("[0-9]*.mp4"))
-    began = time.monotonic()
-    for number in range(kills):
-        process = subprocess.Popen(_avatar(speech, out, size), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before, started = len(whole()), time.time()
-        while len(whole()) <= before and process.poll() is None:  # a kill before the first chunk would prove nothing
-            time.sleep(0.05)
-        time.sleep(chance.uniform(0, 0.8 * undisturbed / (seconds / 60)))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        if out.exists():
-            raise ValueError(f"kill {number + 1} came too late: let the video be longer")
-        last = max(path.stat().st_mtime for path in whole())
-        lost.append({"chunks": len(whole()), "ran": time.time() - started, "lost": time.time() - last})
+    chance, found = random.Random(0), list[dict[str, int]]()
+    chunk = Chunk(0, -(-frames // round(resumed.SECONDS * FPS)), frames).stop
+    moments = sorted(chance.uniform(0.05, 0.95) for _ in range(kills))
+    for moment in moments:
+        made = _killed(speech, out, size, count, round(moment * frames))
+        kept = chunk * len(list((work / "killed.mp4.parts").glob("[0-9]*.mp4")))
+        found.append({"made": made, "kept": min(kept, frames)})
     said = subprocess.run(_avatar(speech, out, size), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return {"kills": lost, "seconds": time.monotonic() - began, "undisturbed": undisturbed, "chunk": undisturbed / (seconds / 60),
-            "length": seconds, "equal": out.read_bytes() == (work / "whole.mp4").read_bytes(), "said": said.stdout.strip(),
+    count.unlink()
+    return {"kills": found, "seconds": time.monotonic() - began, "undisturbed": undisturbed, "chunk": chunk, "length": seconds,
+            "equal": out.read_bytes() == (work / "whole.mp4").read_bytes(), "said": said.stdout.strip().splitlines()[-1],
             "left": sorted(path.name for path in work.iterdir() if path.name not in ("speech.wav", "whole.mp4", "killed.mp4"))}
+
+
+def _killed(speech: Path, out: Path, size: int, count: Path, moment: int) -> int:
+    """A run that is killed as soon as it has made so many frames of the video; how many it had."""
+    count.write_text("0")
+    command = [sys.executable, __file__, str(count), *_avatar(speech, out, size)[4:]]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while int(count.read_text() or 0) < moment and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    if out.exists():
+        raise ValueError("the run was through before it could be killed: let the video be longer")
+    return int(count.read_text() or 0)
+
+
+def _counted() -> None:
+    """A child of `_killed`: the command `avatar`, which also writes down at every step how many frames of the video are made."""
+    count, parser = Path(sys.argv[1]), argparse.ArgumentParser()
+    avatar_jobs.add_options(parser)
+    options = parser.parse_args(sys.argv[2:])
+
+    def report(done: int, total: int, info: Mapping[str, Any], preview: object = None) -> None:
+        if info.get("phase") == "render":
+            count.write_text(str(done))
+
+    avatar_jobs.made(options, Path(options.out), Models(), report)
 
 
 def _avatar(speech: Path, out: Path, size: int) -> list[str]:
     return [sys.executable, "-m", "talking_heads.cli", "avatar", str(AVATAR), str(speech), str(out), f"--size={size}", "--resume"]
+
+
+if __name__ == "__main__":
+    _counted()
