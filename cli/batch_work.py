@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..media_core.errors import TalkingHeadsError
-from . import avatar_jobs, video_work
+from . import avatar_jobs, video_jobs
 from .batch_manifest import Job, parsed
 from .executor import Result, Unit
 from .loaded import Models
@@ -37,7 +37,7 @@ class LineWorker:
         if unit["command"] == "avatar":
             avatar_jobs.made(options, out, self._models, report)
             return {"note": ""}
-        return {"note": video_work.made(options, out, self._models, report)[1]}
+        return {"note": video_jobs.made(options, out, self._models, report)[1]}
 
     def forget(self) -> None:
         """Gives the memory of the models back."""

@@ -5,6 +5,7 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..media_core.choices import POLICIES
 from ..media_core.errors import TalkingHeadsError
@@ -19,6 +20,9 @@ from .motion_jobs import check_unreplaced
 from .progress_line import Info, ProgressLine, run_job
 from .resumed import add_resume
 from .sampling_options import add_motion_sampling, add_video_sampling, unread
+
+if TYPE_CHECKING:
+    from ..media_core.progress import Report  # imports NumPy
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,6 @@ def add_options(video: argparse.ArgumentParser) -> None:
 def make_video(options: argparse.Namespace) -> int:
     """Runs the command: exit code."""
     from ..media_core.video import probe
-    from .video_work import made
 
     check(options)
     warn(options)
@@ -81,6 +84,13 @@ def make_video(options: argparse.Namespace) -> int:
             print(note)
 
     return run_job(lambda report: made(options, out, Models(), report), show, show_result, goes_on=options.resume)
+
+
+def made(options: argparse.Namespace, out: Path, models: Models, report: Report) -> tuple[Path, str]:
+    """The work itself: see `video_work.made`."""
+    from . import video_work
+
+    return video_work.made(options, out, models, report)
 
 
 def check(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mtov_files import save_tiny_mtov
 from pack import ROOT
 from PIL import Image
-from talking_heads.cli import avatar_jobs, resumed, video_jobs, video_work
+from talking_heads.cli import avatar_jobs, resumed, video_jobs
 from talking_heads.cli.loaded import Models
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled
@@ -38,7 +38,7 @@ def make(jobs, report, *arguments) -> None:
     jobs.add_options(parser)
     options = parser.parse_args([str(each) for each in arguments])
     jobs.check(options)
-    (video_work if jobs is video_jobs else jobs).made(options, Path(options.out), Models(), report)
+    jobs.made(options, Path(options.out), Models(), report)
 
 
 def avatar(place, tiny_avatar, name, report=silent, *more) -> Path:
