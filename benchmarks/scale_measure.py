@@ -111,7 +111,8 @@ def handing() -> dict[str, float]:
     os.environ.update(ONE_THREAD)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     from talking_heads.cli.executor import InProcess
-    from talking_heads.cli.ray_executor import _connected, _Pool
+    from talking_heads.cli.ray_executor import _connected
+    from talking_heads.cli.ray_pool import Pool
 
     def watch(number: int, done: int, total: int, info: Mapping[str, Any]) -> None:
         pass
@@ -122,7 +123,7 @@ def handing() -> dict[str, float]:
     began = time.perf_counter()
     with _connected("2"):
         joined = time.perf_counter()
-        outcomes = _Pool("scale_measure:Nothing", [{}] * NOTHING, 2, watch, again, 0).outcomes(False)
+        outcomes = Pool("scale_measure:Nothing", [{}] * NOTHING, 2, watch, again, 0).outcomes(False)
         next(outcomes)
         started = time.perf_counter()
         assert all(outcome.error is None for outcome in outcomes)
