@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,18 @@ from .encoders import add_encoder, kept_listener
 from .label import add_label
 from .motion_jobs import check_unreplaced
 from .progress_line import ProgressLine, run_job
+from .resumed import Parts, add_resume, key_of
 
 if TYPE_CHECKING:
+    from ..hmtalker_core.avatar import Avatar
+    from ..hmtalker_core.avatar_motion import AvatarMotion
     from ..hmtalker_core.backdrop import Background
     from ..hmtalker_core.streaming import RenderSummary
+    from ..media_core.audio import Sound
     from ..media_core.motion import ExpressionTrack, PoseTrack
     from ..media_core.progress import Report  # imports NumPy
     from .loaded import Models
+    from .shared_video import Part
 
 BACKGROUNDS = {"plate": "plate", "black": "black", "white": (1.0, 1.0, 1.0), "green": (0.0, 1.0, 0.0),
                "transparent": "transparent"}
@@ -54,6 +60,7 @@ def add_options(avatar: argparse.ArgumentParser) -> None:
         help="exact: by the avatar's nets; basis: by its linear basis, faster with a small error (default: exact)")
     add("--crf", type=int, default=18, metavar="N", help="H.264 quality, lower is better (default: 18)")
     add_label(add)
+    add_resume(add)
     add_device(add)
 
 
@@ -71,13 +78,18 @@ def make_avatar_video(options: argparse.Namespace) -> int:
     from .loaded import Models
 
     check(options)
+    if options.workers is not None:
+        from .shared_video import make
+
+        return make("avatar", options, options.audio)
     out = Path(options.out)
     writable_file(out)
 
     def tell(done: RenderSummary) -> None:
-        print(f"{done.path}\n{done.frames} frames, rendered at {done.rate:.1f} frames per second")
+        before = f", {done.kept} of them by an earlier run" if done.kept else ""
+        print(f"{done.path}\n{done.frames} frames{before}, rendered at {done.rate:.1f} frames per second")
 
-    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=False)
+    return run_job(lambda report: made(options, out, Models(), report), show, tell, goes_on=options.resume)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -103,24 +115,61 @@ def show(line: ProgressLine, done: int, total: int, info: Mapping[str, Any]) -> 
 
 
 @claimed("out")
-def made(options: argparse.Namespace, out: Path, models: Models, report: Report) -> RenderSummary:
-    """The work itself; `models` keeps what it loads for the next video."""
+def made(options: argparse.Namespace, out: Path, models: Models, report: Report, part: Part | None = None) -> RenderSummary:
+    """The work itself; `models` keeps what it loads for the next video. `part`: a chunk of the video alone, without audio."""
     from ..hmtalker_core.checkpoints import load_avatar
     from ..hmtalker_core.model.camera import size_of
     from ..hmtalker_core.streaming import render_video
     from ..media_core.audio import load_sound
     from .devices import chosen_device
 
-    device, sound = chosen_device(options.device), load_sound(options.audio)
+    device = chosen_device(options.device)
     avatar = models.get("avatar", (options.avatar, device), lambda: load_avatar(options.avatar, device))
-    speech = kept_listener(options, avatar.hears, "avatar", models).encode(sound, report)
-    motion = avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
-                          seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
-                          pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
     width, height = options.size
-    return render_video(avatar, motion, out, sound, backend=options.backend, background=_behind(options), crf=options.crf,
-                        size=size_of(width, height, avatar.size), deformation=options.deformation,
-                        label=options.label, report=report)
+    shown = {"backend": options.backend, "background": _behind(options), "crf": options.crf, "label": options.label,
+             "size": size_of(width, height, avatar.size), "deformation": options.deformation}
+    if part is not None:
+        motion = models.get("motion", (part.key, device), lambda: _motion(options, avatar, models, report))
+        return render_video(avatar, motion, out, part=part.within(len(motion)), metadata=part.tags, report=report, **shown)
+    sound, motion = load_sound(options.audio), _motion(options, avatar, models, report)
+    if options.resume:
+        return _in_parts(Parts(out, key_of(options, add_options)), avatar, motion, sound, report, **shown)
+    return render_video(avatar, motion, out, sound, report=report, **shown)
+
+
+def _in_parts(parts: Parts, avatar: Avatar, motion: AvatarMotion, sound: Sound, report: Report, **shown: Any) -> RenderSummary:
+    """The video, chunk by chunk."""
+    from ..hmtalker_core.streaming import RenderSummary, render_video
+
+    def write(path: Path, first: int, stop: int, sound: Sound | None, tags: Mapping[str, str], report: Report) -> None:
+        render_video(avatar, motion, path, sound, part=(first, stop), metadata=tags, report=report, **shown)
+
+    began = time.perf_counter()
+    kept = parts.made(len(motion), motion.fps, sound, write, report)
+    return RenderSummary(parts.out, len(motion), time.perf_counter() - began, kept)
+
+
+def frames_of(options: argparse.Namespace, sound: Sound) -> int:
+    """How many frames the video of this audio has."""
+    from ..hmtalker_core.checkpoints import load_avatar
+    from ..media_core.audio import frame_count
+
+    return frame_count(sound.duration, load_avatar(options.avatar).fps)
+
+
+def note_of(done: RenderSummary) -> str:
+    """Nothing is to be said of an avatar's video."""
+    return ""
+
+
+def _motion(options: argparse.Namespace, avatar: Avatar, models: Models, report: Report) -> AvatarMotion:
+    """What the avatar does."""
+    from ..media_core.audio import load_sound
+
+    speech = kept_listener(options, avatar.hears, "avatar", models).encode(load_sound(options.audio), report)
+    return avatar.drive(speech, blinks=options.blinks, smoothing=options.smoothing, lip_gain=options.lip_gain,
+                        seed=options.seed, silence_gate=options.gate, expression=_expression(options.expression, avatar.fps),
+                        pose=_pose(options, avatar.poses, speech.frame_count(avatar.fps)))
 
 
 def _behind(options: argparse.Namespace) -> Background:

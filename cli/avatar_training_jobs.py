@@ -3,13 +3,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..media_core.captions import caption
+from ..media_core.errors import TalkingHeadsError
 from ..training_core.choices import CUES, DENSIFY, FUSIONS, WINDOWS
 from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
+from .executor import Result, add_workers
+from .many_jobs import Jobs, named_apart, unit_of
+from .progress_line import Info, ProgressLine
 from .training_options import (
     add_training_options,
     changes,
@@ -20,9 +26,15 @@ from .training_options import (
     training_group,
 )
 
-if TYPE_CHECKING:
-    from ..media_core.progress import Report  # imports NumPy
+if TYPE_CHECKING:  # these import NumPy and torch
+    import torch
 
+    from ..hmtalker_core.avatar import Avatar
+    from ..hmtalker_core.training.config import TrainConfig
+    from ..media_core.progress import Report
+    from ..training_core.process_group import SingleProcess
+
+_FILES = ("dataset", "start_from", "lpips", "encoder")
 _FACTORS = 20  # --steps up to here may have been meant as the factor that it once was
 
 
@@ -31,10 +43,13 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     avatar = what.add_parser("avatar", parents=[common], help="a dataset folder to an avatar",
                              epilog=several("avatar DATASET OUT --batch N"))
     add = avatar.add_argument
-    add("dataset", metavar="DATASET", help="a folder of `talking-heads capture`, or one in the TalkingGaussian layout")
-    add("out", metavar="OUT.safetensors", help="the avatar; while unfinished, OUT.training.safetensors")
+    add("datasets", nargs="+", metavar="DATASET", help="a folder of `talking-heads capture`, or one in the TalkingGaussian "
+        "layout; several: an avatar of each")
+    add("out", metavar="OUT.safetensors", help="the avatar; while unfinished, OUT.training.safetensors. Of several datasets a "
+        "folder, in which each avatar is called like its dataset")
     add_training_options(add, samples="frames", precisions=("fp32", "bf16"), steps=_steps)
     add_encoder(avatar)
+    add_workers(add)
     add("--start-from", metavar="AVATAR.safetensors", help="an avatar of somebody else, or an avatar prior, whose motion "
         "networks this one begins with (default: only the speech prior)")
     add("--size", type=int, metavar="PX", help="sides of the frames in training (default: the dataset's)")
@@ -85,38 +100,93 @@ def _model_changes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train_avatar(options: argparse.Namespace) -> int:
-    """Trains and prints the file; Ctrl-C keeps what was learnt."""
-    from ..hmtalker_core.training import train_avatar as avatar_training
-    from ..hmtalker_core.training.config import preset
+    """Trains and prints the files; Ctrl-C keeps what was learnt."""
     from .jobs import nameable
 
-    out = safetensors_name(options.out)
-    nameable(out, ".training.safetensors")
-    if isinstance(options.steps, float) and options.scale is None:
-        print(f"--steps is a number of steps now; {options.steps:g} is taken as a factor of the preset's: --scale "
-              f"{options.steps:g} says the same.", file=sys.stderr)
-        options.steps, options.scale = None, options.steps
-    elif options.steps is not None and 0 < options.steps <= _FACTORS:
-        print(f"--steps {options.steps} is {options.steps} steps now; {options.steps} times the preset's are --scale "
-              f"{options.steps}.", file=sys.stderr)
+    alone = len(options.datasets) == 1 and options.workers is None
+    if alone:
+        options.dataset, options.out = options.datasets[0], safetensors_name(options.out)
+        nameable(options.out, ".training.safetensors")
+    config = _config(options)
+    group, device = training_group(options.device)
+    if alone:
+        return run_training(lambda report: _trained(options, config, group, device, report),
+                            lambda avatar: _tell(options.out, avatar.config.get("quality")), "Training", group)
+    if group.size > 1:
+        raise TalkingHeadsError("Processes that train together train one avatar", f"{len(options.datasets)} datasets, --workers "
+                                f"{options.workers}", "Start with accelerate launch for one dataset, or without it for several")
+    return _several(options)
+
+
+def _several(options: argparse.Namespace) -> int:
+    """An avatar of each dataset: exit code."""
+    from .jobs import nameable, writable
+
+    sets = [Path(name).resolve() for name in options.datasets]
+    if len(sets) == 1:
+        outs = [Path(safetensors_name(options.out)).resolve()]
+    elif options.out.endswith(".safetensors"):
+        raise TalkingHeadsError("Avatars of several datasets go into a folder", options.out, "Leave the ending out")
+    else:
+        outs = [Path(options.out).resolve() / f"{folder.name}.safetensors" for folder in sets]
+    named_apart(outs, "dataset")
+    for out in outs:
+        nameable(out, ".training.safetensors")
+    writable(outs[0].parent)
+    logs = [options.log_dir and str(Path(options.log_dir).resolve() / (out.stem if len(outs) > 1 else "")) for out in outs]
+    units = [unit_of("train avatar", options, _FILES, dataset=str(folder), out=str(out), log_dir=log)
+             for folder, out, log in zip(sets, outs, logs)]
+    return Jobs([folder.name for folder in sets], units, options.workers, _show,
+                lambda number, result: _tell(str(outs[number]), result["quality"]), lambda number: outs[number]).run()
+
+
+def done(options: argparse.Namespace, report: Report) -> Result:
+    """Trains one avatar of `options.dataset`, on its own."""
+    from ..training_core.process_group import SingleProcess
+    from .devices import chosen_device
+
+    avatar = _trained(options, _config(options, quiet=True), SingleProcess(), str(chosen_device(options.device)), report)
+    return {"quality": avatar.config.get("quality")}
+
+
+def _config(options: argparse.Namespace, quiet: bool = False) -> TrainConfig:
+    """The settings of the training; says how --steps was understood unless `quiet`."""
+    from ..hmtalker_core.training.config import preset
+
+    steps, scale = options.steps, options.scale
+    if isinstance(steps, float) and scale is None:
+        said = (f"--steps is a number of steps now; {steps:g} is taken as a factor of the preset's: --scale {steps:g} says the "
+                "same.")
+        steps, scale = None, steps
+    elif steps is not None and 0 < steps <= _FACTORS:
+        said = f"--steps {steps} is {steps} steps now; {steps} times the preset's are --scale {steps}."
+    else:
+        said = ""
+    if said and not quiet:
+        print(said, file=sys.stderr)
     config = replace(preset(options.preset), **changes(options), **_model_changes(options))
     config = config if options.cap is None else config.with_cap(options.cap)
-    if options.steps is not None or options.scale is not None:
-        steps = steps_asked(options, config.steps)
-        config = config.scaled(options.scale) if options.scale is not None else config.with_steps(steps)
-    group, device = training_group(options.device)
+    if steps is None and scale is None:
+        return config
+    asked = steps_asked(argparse.Namespace(steps=steps, scale=scale), config.steps)
+    return config.scaled(scale) if scale is not None else config.with_steps(asked)
 
-    def work(report: Report) -> Any:
-        return avatar_training.train_avatar(
-            options.dataset, out, preset=config, seed=options.seed, size=options.size, encoder=chosen_encoder(options) or "mel",
-            device=device, resume=options.resume, lpips_weights=options.lpips,
-            start_from=options.start_from, report=report, log_folder=options.log_dir,
-            process_group=group)
 
-    def tell(avatar: Any) -> None:
-        print(out)
-        quality = avatar.config.get("quality")
-        if quality:
-            print(f"PSNR of the head on {quality['frames']} held-out frames: {quality['head_psnr']:.1f} dB")
+def _trained(options: argparse.Namespace, config: TrainConfig, group: SingleProcess, device: str | torch.device,
+             report: Report) -> Avatar:
+    from ..hmtalker_core.training import train_avatar as avatar_training
 
-    return run_training(work, tell, "Training", group)
+    return avatar_training.train_avatar(
+        options.dataset, options.out, preset=config, seed=options.seed, size=options.size,
+        encoder=chosen_encoder(options) or "mel", device=device, resume=options.resume, lpips_weights=options.lpips,
+        start_from=options.start_from, report=report, log_folder=options.log_dir, process_group=group)
+
+
+def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:
+    line.show("Training", done, total, caption(info))
+
+
+def _tell(out: str, quality: Mapping[str, Any] | None) -> None:
+    print(out)
+    if quality:
+        print(f"PSNR of the head on {quality['frames']} held-out frames: {quality['head_psnr']:.1f} dB")

@@ -17,7 +17,7 @@ from .batch_manifest import Job, read_manifest
 from .batch_state import Report
 from .devices import add_device
 from .executor import SERVER, Executor, Outcome, add_workers, chosen_executor
-from .progress_line import INTERRUPTED, OK, ProgressLine, stoppable
+from .progress_line import INTERRUPTED, OK, PrefixedLine, ProgressLine, stoppable
 
 FAILED = 1
 
@@ -120,7 +120,7 @@ class _Batch:
         job = self._jobs[number]
         self._report.key(job)  # of the files as they are when the work begins
         show = avatar_jobs.show if job.command == "avatar" else video_jobs.show
-        line = _Prefixed(self._line, f"{self._ended + 1}/{len(self._jobs)} {job.id}", self._left())
+        line = PrefixedLine(self._line, f"{self._ended + 1}/{len(self._jobs)} {job.id}", self._left())
         if SERVER in info:
             line.show("on the server")
         elif info:
@@ -166,17 +166,6 @@ class _Batch:
         print(f"{ok} of {len(self._report.jobs)} videos are finished" + (f", {failed} failed" if failed else "")
               + f", in {duration(time.perf_counter() - self._began)}; report: {self._report.path}", file=sys.stderr)
         return INTERRUPTED if interrupted else FAILED if failed else OK
-
-
-class _Prefixed(ProgressLine):
-    """A progress line that also says which video of how many, and how long the rest will take."""
-
-    def __init__(self, line: ProgressLine, before: str, after: str):
-        self._shown, self._before, self._after = line, before, after
-
-    def show(self, label: str, done: float = 0, total: float = 0, note: str = "") -> None:
-        self._shown.show(f"{self._before}: {label}", done, total,
-                         "  ".join(part for part in (note, self._after) if part))
 
 
 def grouped(jobs: list[Job]) -> list[Job]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class OnServer:
         self._uploaded: dict[str, str] = {}
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """See `Executor`; a server works through its queue in order. `worker` does not matter."""
         running: list[_Sent] = []
         left = list(enumerate(units))
@@ -143,7 +143,7 @@ class OnServer:
 
     def _upload(self, file: str) -> str:
         if file not in self._uploaded:
-            from .batch_state import digest_of
+            from .digests import digest_of
 
             name = digest_of(Path(file))[:24] + Path(file).suffix.lower()
             self._uploaded[file] = self._client.upload(Path(file), name, FOLDER)

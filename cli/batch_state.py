@@ -12,9 +12,9 @@ from ..media_core.errors import FileFormatError, TalkingHeadsError
 from ..media_core.json_files import parse_json_object
 from ..media_core.temporary import part_name
 from .batch_manifest import Job
+from .digests import digest_of
 
 VERSION = 1  # of the key: another one does everything again
-_PART = 1 << 20  # bytes
 
 
 class Report:
@@ -100,17 +100,6 @@ class Report:
         if path not in self._digests:
             self._digests[path] = digest_of(path)
         return self._digests[path]
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a folder with their names."""
-    digest = hashlib.sha256()
-    for one in sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]:
-        digest.update(one.relative_to(path.parent).as_posix().encode() if path.is_dir() else b"")
-        with one.open("rb") as file:
-            while part := file.read(_PART):
-                digest.update(part)
-    return digest.hexdigest()
 
 
 def _with_digest(text: str, files: Mapping[str, str]) -> str:

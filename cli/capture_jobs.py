@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, POLICIES
+from ..media_core.errors import TalkingHeadsError
 from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
+from .executor import Result, add_workers
 from .face_options import add_tracker
+from .many_jobs import Jobs, named_apart, unit_of
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:
     from ..media_core.capture import CaptureSettings
     from ..media_core.progress import Report  # imports NumPy
 
+_FILES = ("video", "parsing", "like", "au", "encoder")
 _SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like",
              "tracker")
 
@@ -25,7 +29,8 @@ _SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing
 def add_options(capture: argparse.ArgumentParser) -> None:
     """The options of the command; `CaptureSettings` has the defaults."""
     add = capture.add_argument
-    add("video", metavar="VIDEO", help="any video FFmpeg can read, with audio")
+    add("videos", nargs="+", metavar="VIDEO", help="any video FFmpeg can read, with audio; several, or a folder of them: OUT "
+        "gets a folder for each")
     add("out", metavar="OUT", help="the folder; an interrupted capture into it continues; report.png in it says what to "
         "record again")
     add("--size", type=int, metavar="PX", help="side of the square frames (default: 512)")
@@ -47,36 +52,72 @@ def add_options(capture: argparse.ArgumentParser) -> None:
     add("--au", metavar="FILE", help="action units of the video by OpenFace, py-feat, LibreFace or PyAFAR")
     add("--segment", nargs=2, metavar=("FROM", "TO"), help="seconds FROM TO, or: auto SECONDS for the best part")
     add_encoder(capture)
+    add_workers(add)
 
 
 def capture_video(options: argparse.Namespace) -> int:
-    """Makes the folder and prints the quality report; Ctrl-C keeps what is done.
+    """Makes the folder, or several, and prints the quality reports; Ctrl-C keeps what is done.
 
     Raises:
         WorkflowError: `--segment` is no numbers.
+        TalkingHeadsError: several videos with what belongs to one.
     """
-    from ..media_core.capture import CaptureSettings, capture
     from .jobs import makeable
 
-    chosen = {name: getattr(options, name) for name in _SETTINGS if getattr(options, name) is not None}
-    segment = _segment(options.segment)
+    _segment(options.segment)
+    videos = _listed(options.videos)
+    alone = len(options.videos) == 1 and not Path(options.videos[0]).is_dir()
     makeable(options.out)
+    if alone and options.workers is None:
+        options.video, started = options.videos[0], time.perf_counter()
+        return run_job(lambda report: done(options, report), _show, lambda _: _tell(options.out, time.perf_counter() - started))
+    if not alone and (options.au or options.parsing):
+        raise TalkingHeadsError("--au and --parsing belong to one video", f"{len(videos)} videos", "Capture that one by itself")
+    targets = [Path(options.out).resolve() if alone else Path(options.out).resolve() / name for _, name in videos]
+    named_apart(targets, "video")
+    units = [unit_of("capture", options, _FILES, video=str(path.resolve()), out=str(target))
+             for (path, _), target in zip(videos, targets)]
+    return Jobs([path.name for path, _ in videos], units, options.workers, _show,
+                lambda number, result: _tell(targets[number], result["seconds"]), lambda number: targets[number]).run()
+
+
+def done(options: argparse.Namespace, report: Report) -> Result:
+    """Captures `options.video` into `options.out`."""
+    from ..media_core.capture import CaptureSettings, capture
+
     started = time.perf_counter()
+    chosen = {name: getattr(options, name) for name in _SETTINGS if getattr(options, name) is not None}
+    checked = CaptureSettings(**chosen, segment=_segment(options.segment), expression=options.au,
+                              encoder=chosen_encoder(options) or "mel")
+    _check_beforehand(options.video, checked)
+    capture(options.video, options.out, checked, report=report)
+    return {"seconds": time.perf_counter() - started}
 
-    def show(line: ProgressLine, done: int, total: int, info: Info) -> None:
-        counted = (info["frame"], info["frames"]) if info["frames"] > 1 else (0, 0)  # a stage's start and end count nothing
-        line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
 
-    def work(report: Report) -> Path:
-        checked = CaptureSettings(**chosen, segment=segment, expression=options.au, encoder=chosen_encoder(options) or "mel")
-        _check_beforehand(options.video, checked)
-        return capture(options.video, options.out, checked, report=report)
+def _listed(given: Sequence[str]) -> list[tuple[Path, str]]:
+    """(video, what its folder is called), in order.
 
-    def show_result(folder: Path) -> None:
-        print((folder / "report.txt").read_text("utf8"))
-        print(f"{folder}  (see {folder / 'report.png'}; {time.perf_counter() - started:.0f} s)")
+    Raises:
+        FileFormatError: a folder without one.
+    """
+    from ..moditalker_core.data.from_videos import listed_videos
 
-    return run_job(work, show, show_result)
+    found = []
+    for name in given:
+        one = Path(name)
+        found += [(path, path.relative_to(root).with_suffix("").as_posix()) for path, root in listed_videos(one)] \
+            if one.is_dir() else [(one, one.stem)]
+    return found
+
+
+def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:
+    counted = (info["frame"], info["frames"]) if info["frames"] > 1 else (0, 0)  # a stage's start and end count nothing
+    line.show(f"Capture: {info['stage']}", *counted, f"{100 * done / total:.0f} % of all")
+
+
+def _tell(folder: str | Path, seconds: float) -> None:
+    print((Path(folder) / "report.txt").read_text("utf8"))
+    print(f"{folder}  (see {Path(folder) / 'report.png'}; {seconds:.0f} s)")
 
 
 def _segment(given: Sequence[str] | None) -> tuple[float, float] | float | None:

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from ..host.workflow import WorkflowError
 from ..media_core.choices import ORDERS, VOICE_ENGINES
 from ..moditalker_core.choices import CROPS
-from .automatic import or_auto
+from .dataset_work import in_local_processes, on_ray, workers_asked
 from .devices import add_device
 from .encoders import add_encoder, chosen_encoder
+from .executor import is_address
 from .face_options import add_tracker
 from .progress_line import Info, ProgressLine, run_job
 
 if TYPE_CHECKING:  # these import NumPy and torch
+    from ..media_core.processes import Elsewhere
     from ..media_core.progress import Report
     from ..moditalker_core.data.dataset import MotionDataset
 
+_DIVIDED = ("videos", "subject", "portraits")  # sources of many jobs
 _MADE = ("people", "first_identity", "voices", "clips", "seconds", "take", "seed", "val", "captured", "engine",
          "nobody", "damage")
 _ONLY = {"subject": _MADE, "portraits": _MADE,
@@ -44,6 +47,9 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     add_encoder(motion)
     add_device(add)
     add("--fps", type=float, default=25.0, help="frames per second (default: 25)")
+    add("--workers", type=workers_asked, metavar="N|auto|ADDRESS", help="processes that prepare videos or clips side by side, "
+        "about 1 GB each (auto: half of the cores); or the address of a Ray cluster that shares the folders, ray://HOST:10001 "
+        "(needs the extra cluster). The result is the same (default: videos auto, clips 1)")
     add("--size", type=int, default=None, metavar="PX", help="of the square around the face (default: videos 512, subject 256)")
     shown = motion.add_argument_group("images for MToV")
     shown.add_argument("--frames", type=int, metavar="PX", help="also store images of the face, squares of PX px: 128 for the "
@@ -60,8 +66,6 @@ def add_options(dataset: argparse.ArgumentParser, common: argparse.ArgumentParse
     videos.add_argument("--face-index", type=int, metavar="N", help="which face, if there are several (default: 0)")
     videos.add_argument("--order", choices=ORDERS, help="how faces are counted (default: largest)")
     add_tracker(videos.add_argument)
-    videos.add_argument("--workers", type=or_auto(int), metavar="N", help="processes that prepare videos side by side, about "
-                        "1 GB each; the result is the same (default: auto, half of the cores)")
     made = motion.add_argument_group("with --subject or --portraits")
     made.add_argument("--people", type=int, metavar="N", help="how many (default: 24, or one for each image; more are invented "
                       "from the images)")
@@ -96,6 +100,8 @@ def motion_dataset(options: argparse.Namespace) -> int:
         if wrong:
             raise WorkflowError(f"These options belong to --{other}: --{', --'.join(w.replace('_', '-') for w in wrong)}. "
                                 f"Got: --{source}. Leave them out.")
+    if options.workers is not None and source not in _DIVIDED:
+        raise WorkflowError(f"--workers divides videos, portraits and the subject's clips. Got: --{source}. Leave it out.")
     if options.frames is None and (options.margin is not None or options.crop):
         raise WorkflowError("--margin and --crop describe images. Got: no --frames. Add --frames 128, or leave them out.")
     makeable(options.out)
@@ -134,8 +140,9 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
     if source == "videos":
         from ..moditalker_core.data.from_videos import FilmPlan, build_from_videos
 
-        workers = options.workers or max(1, (os.cpu_count() or 2) // 2)
-        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report, workers=workers)
+        asked = options.workers or "auto"
+        return build_from_videos(options.videos, options.out, FilmPlan(**given), encoder=encoder, report=report,
+                                 workers=_processes(asked), elsewhere=_cluster("videos", options.out, asked))
     from ..host.speech_programs import add_speech_programs
     from ..moditalker_core.data.from_subject import FIRST_IDENTITY, SubjectPlan, build_from_subject
     from ..moditalker_core.data.portraits import usable_photos
@@ -147,7 +154,21 @@ def _build(source: str, options: argparse.Namespace, report: Report) -> Path:
         given["voices"] = tuple(name.strip() for name in given["voices"].split(",") if name.strip())
     add_speech_programs()
     plan = SubjectPlan(identities=tuple(range(first, first + people)), portraits=photos, **given)
-    return build_from_subject(options.out, plan, encoder=encoder, skipped=skipped, report=report)
+    asked = options.workers or "1"
+    elsewhere = _cluster("clips", options.out, asked)
+    if elsewhere is None and _processes(asked) > 1:
+        elsewhere = in_local_processes("clips", _processes(asked))
+    return build_from_subject(options.out, plan, encoder=encoder, skipped=skipped, report=report, elsewhere=elsewhere)
+
+
+def _processes(asked: str) -> int:
+    """How many of this machine work side by side, by --workers."""
+    return int(asked) if asked.isdecimal() else max(1, (os.cpu_count() or 2) // 2) if asked == "auto" else 1
+
+
+def _cluster(does: str, folder: str, asked: str) -> Elsewhere | None:
+    """The Ray cluster, where --workers names one."""
+    return on_ray(does, folder, asked) if is_address(asked) else None
 
 
 def _note(info: Info) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,7 +53,7 @@ class Executor(Protocol):
     """Does many units."""
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """Every unit's outcome; a unit that fails does not end the others.
 
         Args:
@@ -76,7 +76,7 @@ class InProcess:
     """One unit after the other, here."""
 
     def run(self, worker: str, units: Sequence[Unit], *, watch: Watch, again: Again, retries: int = 0,
-            ordered: bool = True) -> Iterator[Outcome]:
+            ordered: bool = True) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         does = made_worker(worker)
         try:
@@ -108,16 +108,28 @@ class InProcess:
         raise AssertionError("the last attempt returns")
 
 
+def is_address(workers: str) -> bool:
+    """Whether --workers names a Ray cluster."""
+    return ":" in workers
+
+
 def chosen_executor(workers: str | None) -> Executor:
     """What --workers says; TalkingHeadsError: neither a number, "auto" nor an address."""
     if workers in (None, "1"):
         return InProcess()
-    if not (workers == "auto" or workers.isdecimal() and 0 < int(workers) <= _MOST or ":" in workers):
+    if not (workers == "auto" or workers.isdecimal() and 0 < int(workers) <= _MOST or is_address(workers)):
         raise TalkingHeadsError(f"--workers must be a number of 1 to {_MOST}, auto, or a Ray cluster's address", repr(workers),
                                 "Write for example --workers 4, or --workers ray://10.0.0.5:10001")
     from .ray_executor import OnRay
 
     return OnRay(workers)
+
+
+def add_chunk_workers(add: Callable[..., argparse.Action]) -> None:
+    """The option, of commands that make one video. `add`: of a parser."""
+    add("--workers", metavar="N|auto|ADDRESS", help="make the video in chunks of 250 frames, in N processes; auto: on a Ray "
+        "cluster, or all of this machine; or at a cluster's address, ray://HOST:10001 (all but 1 need the extra cluster). Any "
+        "number makes the same video, and finished chunks stay for the next run (default: in one piece)")
 
 
 def add_workers(add: Callable[..., argparse.Action]) -> None:

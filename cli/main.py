@@ -55,12 +55,16 @@ def parser() -> argparse.ArgumentParser:
         subject_jobs,
         video_jobs,
     )
+    from .executor import add_chunk_workers
 
     capture_jobs.add_options(commands.add_parser("capture", parents=[common],
                                                  help="a video of a person talking to a dataset folder"))
     motion_jobs.add_options(commands.add_parser("motion", parents=[common], help="speech and a portrait to 68-point motion"))
-    video_jobs.add_options(commands.add_parser("video", parents=[common], help="speech and an image or video to a talking video"))
-    avatar_jobs.add_options(commands.add_parser("avatar", parents=[common], help="speech and an avatar to a talking video"))
+    for name, jobs, does in (("video", video_jobs, "speech and an image or video to a talking video"),
+                             ("avatar", avatar_jobs, "speech and an avatar to a talking video")):
+        one = commands.add_parser(name, parents=[common], help=does)
+        jobs.add_options(one)
+        add_chunk_workers(one.add_argument)
     batch_jobs.add_options(commands.add_parser("batch", parents=[common], help="many talking videos from a list of jobs"))
     basis_jobs.add_options(commands.add_parser("basis", parents=[common],
                                                help="an avatar's linear basis, for faster rendering, into its file"))

@@ -56,6 +56,16 @@ class ProgressLine:
         self._label = ""
 
 
+class PrefixedLine(ProgressLine):
+    """A progress line that also says which job of how many, and how long the rest will take."""
+
+    def __init__(self, line: ProgressLine, before: str, after: str = ""):
+        self._shown, self._before, self._after = line, before, after
+
+    def show(self, label: str, done: float = 0, total: float = 0, note: str = "") -> None:
+        self._shown.show(f"{self._before}: {label}", done, total, "  ".join(part for part in (note, self._after) if part))
+
+
 def _columns(terminal: TextIO) -> int:
     """How many characters fit into one line of it."""
     try:

@@ -34,11 +34,12 @@ class RenderSummary:
     path: Path  # the finished video
     frames: int
     seconds: float  # wall time of rendering and encoding together
+    kept: int = 0  # frames that an earlier run had made
 
     @property
     def rate(self) -> float:
         """Frames per second."""
-        return self.frames / max(self.seconds, 1e-9)
+        return (self.frames - self.kept) / max(self.seconds, 1e-9)
 
 
 def render_video(avatar: Avatar, motion: AvatarMotion, path: str | os.PathLike, sound: Sound | None = None, *,

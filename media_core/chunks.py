@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from .asked import whole
 from .audio import Sound, fitted
+from .chunk_sound import EDGES, edges, joined, pieces
 from .errors import FileFormatError, TalkingHeadsError
 from .json_files import parse_json
 from .schema import COUNT, Unfit, record, text
 from .schema import whole as whole_number
 from .video import VideoWriter, film_samples, load_film_sound, probe
+from .video_formats import LAYOUTS, format_of
 
 if TYPE_CHECKING:
     import av
@@ -64,24 +66,38 @@ class Chunk:
         """The frame after its last one."""
         return self.frames * (self.index + 1) // self.count
 
-    def sound(self, sound: Sound | None, fps: float | Fraction) -> Sound | None:
-        """Its part of the audio, to the sample: the parts joined are the audio of the whole video."""
+    def sound(self, sound: Sound | None, fps: float | Fraction, ending: str = ".mp4") -> Sound | None:
+        """Its part of the audio, to the sample: the parts joined are the audio of the whole video, as the encoder is given it.
+
+        Args:
+            ending: of the chunk's file.
+        """
         if sound is None or self.count == 1:
             return sound
+        sound = sound.within(format_of(f"chunk{ending}").rates, tuple(LAYOUTS))  # the whole: a part would be resampled otherwise
         first, last = (film_samples(frame, Fraction(fps).limit_denominator(1001), sound.sample_rate)
                        for frame in (self.start, self.stop))
         return Sound(fitted(sound.waveform[:, first:last], last - first), sound.sample_rate)
 
-    def tags(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def tags(self, settings: Mapping[str, Any], sound: Sound | None = None, ending: str = ".mp4") -> dict[str, str]:
         """What its file says of it; nothing of a whole video.
 
         Args:
             settings: what must be equal in all chunks.
+            sound: of the chunk, as `sound` gives it.
+            ending: of the chunk's file.
         """
         if self.count == 1:
             return {}
-        said = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
-        return {TAG: json.dumps({"index": self.index, "count": self.count, "frames": self.frames, "settings": said})}
+        tag = {TAG: json.dumps({"index": self.index, "count": self.count, "frames": self.frames, "settings": digest(settings)})}
+        if sound is None or format_of(f"chunk{ending}").lossless_voice:
+            return tag
+        return {**tag, EDGES: edges(sound, self.index == 0, self.index == self.count - 1)}
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """The settings as a chunk's file names them (`ChunkFile.settings`)."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,7 @@ class ChunkFile:
     path: Path
     chunk: Chunk
     settings: str
+    edges: str = ""  # of its audio, see `chunk_sound`
 
 
 def read_chunk(path: str | os.PathLike) -> ChunkFile | None:
@@ -104,17 +121,17 @@ def read_chunk(path: str | os.PathLike) -> ChunkFile | None:
     path = Path(path)
     try:
         with open_media(path) as container:
-            said = {name.lower(): value for name, value in container.metadata.items()}.get(TAG)
+            told = {name.lower(): value for name, value in container.metadata.items()}
     except unreadable() as error:
         raise FileFormatError("A chunk must be a readable video", f"{path.name} ({error})", _AGAIN) from error
-    if said is None:
+    if TAG not in told:
         return None
     try:
-        note = _CHECK(parse_json(said, path.name), "")
+        note = _CHECK(parse_json(told[TAG], path.name), "")
     except Unfit as error:
         raise FileFormatError(f"'{error.where}' of the chunk {path.name} must be {error.must}", repr(error.value),
                               _AGAIN) from error
-    return ChunkFile(path, Chunk(note["index"], note["count"], note["frames"]), note["settings"])
+    return ChunkFile(path, Chunk(note["index"], note["count"], note["frames"]), note["settings"], told.get(EDGES, ""))
 
 
 def complete(files: Sequence[ChunkFile]) -> list[ChunkFile]:
@@ -161,7 +178,8 @@ def join(files: Sequence[ChunkFile], path: str | os.PathLike, sound: Sound | Non
                                     f"{info.height} px at {float(info.fps):g} fps", _AGAIN)
     if sound is None and first.has_sound:
         sound = _joined_sound(files, first.fps)
-    with _JoinedWriter(path, files[0].path, first.width, first.height, first.fps, sound) as writer:
+    late = max(_lateness(one.path) for one in files)
+    with _JoinedWriter(path, files[0].path, late, first.width, first.height, first.fps, sound) as writer:
         for one in files:
             writer.copy(one)
     return Path(path)
@@ -169,20 +187,20 @@ def join(files: Sequence[ChunkFile], path: str | os.PathLike, sound: Sound | Non
 
 def _joined_sound(files: Sequence[ChunkFile], fps: Fraction) -> Sound:
     """The audio of the chunks behind each other, each as long as its frames."""
-    import numpy as np
-
     parts = [load_film_sound(one.path) for one in files]
-    rate = parts[0].sample_rate
-    ends = [film_samples(one.chunk.stop, fps, rate) - film_samples(one.chunk.start, fps, rate) for one in files]
-    return Sound(np.concatenate([fitted(part.waveform, samples) for part, samples in zip(parts, ends)], axis=1), rate)
+    ends = [film_samples(one.chunk.stop, fps, parts[0].sample_rate) for one in files]
+    known = [piece for one in files if one.edges
+             for piece in pieces(one.edges, one.path.name, (one.chunk.start, one.chunk.stop), fps)]
+    return joined(parts, ends, known)
 
 
 class _JoinedWriter(VideoWriter):
     """Writes frames that are encoded already, and the audio with them."""
 
-    def __init__(self, path: str | os.PathLike, like: Path, width: int, height: int, fps: Fraction, sound: Sound | None):
+    def __init__(self, path: str | os.PathLike, like: Path, late: int, width: int, height: int, fps: Fraction,
+                 sound: Sound | None):
         super().__init__(path, width, height, fps, sound, source="recorded")
-        self._like = like
+        self._like, self._late = like, late
         self._sources = ExitStack()
 
     def __enter__(self) -> _JoinedWriter:
@@ -191,7 +209,7 @@ class _JoinedWriter(VideoWriter):
         with self._sources:
             self._model = self._sources.enter_context(open_media(self._like))
             self.metadata = {name: value for name, value in self._model.metadata.items()
-                             if name.lower() not in (TAG, "encoder", "major_brand", "minor_version", "compatible_brands")}
+                             if name.lower() not in (TAG, EDGES, "encoder", "major_brand", "minor_version", "compatible_brands")}
             super().__enter__()
         return self
 
@@ -211,7 +229,7 @@ class _JoinedWriter(VideoWriter):
             stream = container.streams.video[0]
             if bytes(stream.codec_context.extradata or b"") != self._extra:
                 raise TalkingHeadsError("All chunks must be encoded alike", f"{one.path.name} is not", _AGAIN)
-            for packet in _packets(container.demux(stream), stream, self.fps, start):
+            for packet in _packets(container.demux(stream), stream, self.fps, start, self._late):
                 packet.stream = self._picture
                 self._mux(self._picture, [packet])
                 self.frames_written += 1
@@ -219,15 +237,34 @@ class _JoinedWriter(VideoWriter):
                     self._write_sound(self._voice, last=False)
 
 
-def _packets(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction, start: int) -> Iterator[av.Packet]:
-    """Packets at the frames' own clock, the first one shown at frame `start`."""
-    unit, shift = 1 / fps, None
+def _packets(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction, start: int, late: int) -> Iterator[av.Packet]:
+    """Packets at the frames' own clock, the first one shown at frame `start`.
+
+    An encoder counts the decoder's clock from frames that a chunk of two or three may not have, so it counts differently in
+    each: here every packet is decoded one frame after the one before it, all through the video.
+    """
+    for count, (packet, shown) in enumerate(_shown(packets, stream, fps)):
+        packet.pts, packet.dts, packet.time_base = start + shown, start + count - late, 1 / fps
+        yield packet
+
+
+def _shown(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction) -> Iterator[tuple[av.Packet, int]]:
+    """Each packet, as they are decoded, and which frame of the chunk it shows."""
+    assert stream.time_base is not None
+    first = None
     for packet in packets:
         if packet.pts is None or packet.size == 0:
             continue  # the end
-        assert stream.time_base is not None
-        pts = round(packet.pts * stream.time_base / unit)
-        dts = pts if packet.dts is None else round(packet.dts * stream.time_base / unit)
-        shift = pts if shift is None else shift  # the first packet is the first frame: a key frame
-        packet.pts, packet.dts, packet.time_base = pts - shift + start, dts - shift + start, unit
-        yield packet
+        pts = round(packet.pts * stream.time_base * fps)
+        first = pts if first is None else first  # the first packet is the first frame: a key frame
+        yield packet, pts - first
+
+
+def _lateness(path: Path) -> int:
+    """How many frames after it could be decoded a frame is shown, at most: encoders change the order."""
+    from .av_files import open_media
+
+    with open_media(path) as container:
+        stream = container.streams.video[0]
+        shown = [frame for _, frame in _shown(container.demux(stream), stream, probe(path).fps)]
+    return max(count - frame for count, frame in enumerate(shown))

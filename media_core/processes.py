@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .progress import Report
 
 Job = TypeVar("Job")
+Unit = Mapping[str, Any]  # a job as JSON holds it
+Elsewhere = Callable[[Sequence[Unit], Callable[[Sequence[int]], object]], object]
+# Does all of them, in other processes or on other machines that share the folders. The second argument is called a few times a
+# second with what is done of each, and may raise. Raises what a job raised first.
 log = logging.getLogger(__name__)
 _PATIENCE = 0.2  # s between two reports
 _MOST = 61       # processes that Windows can wait for at once

@@ -31,6 +31,11 @@ class VideoFormat:
     block: float              # samples that are encoded at once; below 1 as s
     movflags: bool = False
 
+    @property
+    def lossless_voice(self) -> bool:
+        """Whether the audio is stored as samples."""
+        return self.voice.startswith("pcm_")
+
     def block_size(self, rate: int) -> int:
         """Samples that the audio codec is given at once."""
         return int(self.block if self.block >= 1 else self.block * rate)
@@ -66,6 +71,7 @@ FORMATS: Mapping[str, VideoFormat] = {one.ending: one for one in (
                 voice="libopus", rates=OPUS_RATES, block=0.02),
     VideoFormat(ending=".mov", container="mov", codec="prores_ks", pixels="yuv422p10le", clear_pixels="yuva444p10le",
                 voice="pcm_s16le", rates=AAC_RATES, block=1024, movflags=True))}
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")  # endings by which videos are found in a folder
 CLEAR = tuple(one.ending for one in FORMATS.values() if one.clear_pixels)  # endings of files that can be transparent
 
 

@@ -105,21 +105,18 @@ def video(mtov: MToV, motion: LandmarkTrack, scene: Scene, settings: VideoSettin
         mtov: the networks.
         motion: canonical, or in pixels of the scene; of another rate than the weights' it is resampled.
         scene: of `scenes.portrait_scene` or `film_scene`, made for these weights.
-        settings: how it is sampled; None: as the weights say. A part of it (`start`) only for crops.
+        settings: how it is sampled, and which part of it; None: as the weights say, and all.
         paste: into the whole images, over `feather` of the square's side; else the crops.
         report: see `talk`.
     Raises:
         TalkingHeadsError: what `Scene.placed` and `talk` refuse.
     """
     chosen = settings or VideoSettings()
-    if paste and chosen.start:
-        raise TalkingHeadsError("A video that is pasted back must begin with the motion", f"start {chosen.start}",
-                                "Start at 0, or take the crops (paste off)")
     placed = scene.placed(motion.resampled(mtov.config.fps))
     crops = talk(mtov, placed, scene.identity, chosen, pose_frames=scene.pose_crops(len(placed)),
                  pose_landmarks=scene.pose_landmarks(len(placed)), report=report)
     stop = len(placed) if chosen.stop is None else chosen.stop
-    return scene.pasted(crops, stop, feather) if paste else scene.squares(crops, chosen.start, stop)
+    return scene.pasted(crops, stop, feather, chosen.start) if paste else scene.squares(crops, chosen.start, stop)
 
 
 def speak_video(atom: AToM, mtov: MToV | None, sound: Sound, scene: Scene | CarriedFace | Picture, path: str | os.PathLike, *,

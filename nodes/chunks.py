@@ -61,8 +61,8 @@ class JoinChunks(io.ComfyNode):
                                tooltip="Whether that folder is in ComfyUI's output folder, or in its input folder, where you "
                                        "have copied the chunks of several machines."),
                 io.Audio.Input("audio", optional=True,
-                               tooltip="The whole speech. With it the audio is encoded once, without seams; else the chunks' own "
-                                       "audio is joined, where a faint click may be heard."),
+                               tooltip="The whole speech. With it the audio is encoded once; else the chunks' own audio is "
+                                       "joined, without seams, and encoded a second time."),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="The whole video, as a file in ComfyUI's temp "
                                                                             "folder.")],

@@ -96,10 +96,10 @@ class MotionToVideoFile(io.ComfyNode):
             if source is not None and face_crop is not None:
                 subject, motion = carrying.whole_subject(source, face_crop, motion, pose_landmarks, portrait_mask)
             frames = subject.drawn(motion, part, seed, life, bridge.NodeReport())
-        tags = chunk.tags(chunks.settings_of(cls.__name__, crf=crf, carrier=carrier, life=life, format=format, label=label,
-                                             seed=seed, fps=motion.fps, **sampling))
+        settings = chunks.settings_of(cls.__name__, crf=crf, carrier=carrier, life=life, format=format, label=label, seed=seed,
+                                      fps=motion.fps, **sampling)
         return written("MoDiTalker_MotionToVideoFile", frames, motion.fps, audio, crf, format, label=label, chunk=chunk,
-                       tags=tags, seconds=(chunk.stop - chunk.start) / motion.fps)
+                       settings=settings, seconds=(chunk.stop - chunk.start) / motion.fps)
 
 
 class MotionToFilm(io.ComfyNode):
@@ -243,18 +243,20 @@ def carried_film(film: films.Film, motion: LandmarkTrack, fps: float, track: Fac
 
 def written(node_type: str, frames: Iterator[np.ndarray], fps: float, audio: dict | None, crf: int,
             format: str = temporary_videos.FORMATS[0], *, label: str, seconds: float, chunk: Chunk | None = None,
-            tags: Mapping[str, str] | None = None) -> io.NodeOutput:
+            settings: Mapping[str, Any] | None = None) -> io.NodeOutput:
     """Frames as they come, written to a file with their audio, as VIDEO; the node of that type shows it meanwhile.
 
     Args:
         seconds: how long the video will be.
         chunk: which part of the whole the frames are.
+        settings: what must be equal in all chunks.
     """
     from ..media_core.audio import Sound
     from ..moditalker_core.pipeline import save_frames
 
     sound = None if audio is None else Sound.from_comfy(audio)
-    sound = sound if chunk is None else chunk.sound(sound, fps)
+    sound = sound if chunk is None else chunk.sound(sound, fps, f".{format}")
+    tags = None if chunk is None else chunk.tags(settings or {}, sound, f".{format}")
     path = temporary_videos.new_path(f".{format}")
     with LiveVideo(node_type, format, seconds) as live:
         save_frames(frames, path, fps, sound, crf, label, tags, live.copy)

@@ -86,16 +86,17 @@ class RenderAvatarVideo(io.ComfyNode):
         from ..hmtalker_core.streaming import render_video
         from ..media_core.audio import Sound
 
-        sound = None if audio is None else Sound.from_comfy(audio)
         chunk = chunks.chunk_of(chunk_index, chunk_count, len(motion))
+        sound = chunk.sound(None if audio is None else Sound.from_comfy(audio), motion.fps, f".{format}")
         path, report = temporary_videos.new_path(f".{format}"), bridge.NodeReport()
         ready = bridge.ready_to_draw(avatar, backend, report, chunk.stop - chunk.start)
         size = size_of(width, height, avatar.model.size)
         tags = chunk.tags(chunks.settings_of(cls.__name__, background=background, crf=crf, format=format, size=size, label=label,
-                                             deformation=deformation, image=background_image is not None, fps=motion.fps))
+                                             deformation=deformation, image=background_image is not None, fps=motion.fps), sound,
+                          f".{format}")
         behind = _COLOURS[background] if background_image is None else background_image
         with LiveVideo("HMTalker_RenderAvatarVideo", format, (chunk.stop - chunk.start) / motion.fps) as live:
-            render_video(ready, motion, path, chunk.sound(sound, motion.fps), background=behind, backend=backend, crf=crf,
+            render_video(ready, motion, path, sound, background=behind, backend=backend, crf=crf,
                          report=report, size=size, deformation=deformation, label=label, metadata=tags,
                          part=(chunk.start, chunk.stop), copy=live.copy)
         return io.NodeOutput(temporary_videos.new_film(path), ui=shown(path))

@@ -1,7 +1,6 @@
 """A video file saved as it is."""
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,18 +50,15 @@ class SaveVideoFile(io.ComfyNode):
 
 
 def _copied(source: Path, folder: Path, name: str, first: int) -> Path:
-    """`source` under the first free number; whole or absent."""
-    from ..media_core.files import atomic_path
+    """`source` under the first free number, also where other servers save into that folder; whole or absent."""
+    from ..media_core.numbered import save_numbered
 
-    names = (folder / f"{name}_{number:05}_{source.suffix}" for number in itertools.count(first))
-    path = next(path for path in names if not path.exists())
     try:
-        with atomic_path(path) as temporary:
-            shutil.copyfile(source, temporary)
+        return save_numbered(lambda number: folder / f"{name}_{number:05}_{source.suffix}", first,
+                             lambda temporary: shutil.copyfile(source, temporary))[0]
     except OSError as error:
         raise TalkingHeadsError("ComfyUI's output folder must have room and be writable",
-                                f"copying to {path.name} failed ({error})", "Free some space") from error
-    return path
+                                f"copying {source.name} to {folder.name} failed ({error})", "Free some space") from error
 
 
 NODES = (SaveVideoFile,)

@@ -10,7 +10,7 @@ from talking_heads.media_core.errors import TalkingHeadsError
 
 class Toy:
     """Units: {"square": n}; and before that "die": a file (ends the process unless it exists), "fail": a file (raises likewise),
-    "raise": "ours" or "other", "wait": s, "made": a folder that gets a file for each worker that is made."""
+    "raise": "ours" or "other", "wait": s, "meet": [folder, n]: waits until n workers are at such a unit."""
 
     def __init__(self):
         self.units, self.forgotten = 0, 0
@@ -28,6 +28,8 @@ class Toy:
             raise TalkingHeadsError("The speech must be there", "none", "Record some")
         if unit.get("raise") == "other":
             raise KeyError("what")
+        if "meet" in unit:
+            _meet(Path(unit["meet"][0]), unit["meet"][1])
         until = time.monotonic() + unit.get("wait", 0)
         while time.monotonic() < until:
             time.sleep(0.02)
@@ -36,6 +38,23 @@ class Toy:
 
     def forget(self):
         self.forgotten += 1
+
+
+class Stuck(Toy):
+    """Never made: neither here nor anywhere."""
+
+    def __init__(self):
+        super().__init__()
+        time.sleep(600)
+
+
+def _meet(folder: Path, count: int) -> None:
+    """Comes back when so many processes have come here."""
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    until = time.monotonic() + 60
+    while len(list(folder.iterdir())) < count and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def _first(name: str) -> bool:

@@ -5,9 +5,10 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import TalkingHeadsError
 from ..files import atomic_path
@@ -67,14 +68,23 @@ class Table:
                 reasons.setdefault(row.note, []).append(row.name)
         return ["", "Not measured:", *(f"  {', '.join(names)}: {why}" for why, names in reasons.items())] if reasons else []
 
-    def json(self) -> str:
-        """The same for programs; a figure that was not measured, or is infinite, is null and has a note."""
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; a figure that was not measured, or is infinite, is null and has a note."""
         rows = [{"key": row.key, "name": row.name, "value": _number(row.value), "unit": row.unit, "better": row.better,
                  "frames": row.frames, "note": row.note, "truth": None if row.truth is None else _number(row.truth)}
                 for row in self.rows]
-        whole: Mapping[str, object] = {"version": VERSION, "made": self.made, "truth": self.truth, "notes": list(self.notes),
-                                       "rows": rows}
-        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+        return {"version": VERSION, "made": self.made, "truth": self.truth, "notes": list(self.notes), "rows": rows}
+
+    def json(self) -> str:
+        """The same for programs."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Table:
+        """The table of such a dict; infinite figures are lost."""
+        read = lambda value: math.nan if value is None else float(value)
+        rows = (Row(**{**row, "value": read(row["value"])}) for row in told["rows"])
+        return cls(told["made"], told["truth"], tuple(told["notes"]), tuple(rows))
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes the JSON, atomically.
@@ -82,13 +92,53 @@ class Table:
         Raises:
             TalkingHeadsError: it cannot be written there.
         """
-        try:
-            with atomic_path(path) as temporary:
-                temporary.write_text(self.json() + "\n", "utf8")
-        except OSError as error:
-            raise TalkingHeadsError("The JSON file must fit where it is written", f"writing {path} failed ({error})",
-                                    "Free some space or choose another folder") from error
-        return Path(path)
+        return _saved(self.json(), path)
+
+
+def together(tables: Sequence[Table]) -> str:
+    """Several videos in one table for people: a row for each figure, a column for each video, and their mean."""
+    names = list(dict.fromkeys((row.key, row.name, row.unit, row.better) for table in tables for row in table.rows))
+    values = {key: [_found(table, key) for table in tables] for key, *_ in names}
+    measured = [name for name in names if not all(map(math.isnan, values[name[0]]))]
+    lines = _aligned([("metric", "unit", "better", *(f"({number})" for number in range(1, len(tables) + 1)), "mean"),
+                      *((name, unit, better, *map(figure, values[key]), figure(_mean(values[key])))
+                        for key, name, unit, better in measured)], range(3, len(tables) + 4))
+    heads = [f"({number}) {table.made}" + (f" against {table.truth}" if table.truth else "")
+             for number, table in enumerate(tables, 1)]
+    absent_everywhere = [name for name in names if name not in measured]
+    below = ["", "Not measured in any: " + ", ".join(name for _, name, *_ in absent_everywhere)] if absent_everywhere else []
+    return "\n".join([*heads, "", *lines, *below])
+
+
+def save_together(tables: Sequence[Table], path: str | os.PathLike) -> Path:
+    """Writes several tables as one JSON file, atomically: {"version", "videos": [each as `Table.json`]}.
+
+    Raises:
+        TalkingHeadsError: it cannot be written there.
+    """
+    whole = {"version": VERSION, "videos": [table.to_dict() for table in tables]}
+    return _saved(json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False), path)
+
+
+def _found(table: Table, key: str) -> float:
+    """A figure; NaN: not measured."""
+    return next((row.value for row in table.rows if row.key == key), math.nan)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that were measured."""
+    there = [value for value in values if not math.isnan(value)]
+    return sum(there) / len(there) if there else math.nan
+
+
+def _saved(text: str, path: str | os.PathLike) -> Path:
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text + "\n", "utf8")
+    except OSError as error:
+        raise TalkingHeadsError("The JSON file must fit where it is written", f"writing {path} failed ({error})",
+                                "Free some space or choose another folder") from error
+    return Path(path)
 
 
 def absent(key: str, name: str, why: str, unit: str = "", better: str = "") -> Row:
@@ -124,10 +174,10 @@ def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Columns, figures to the right; a column that is empty throughout is left out."""
+def _aligned(rows: Iterable[tuple[str, ...]], right: Collection[int] = (1, 2, 5)) -> list[str]:
+    """Columns, those in `right` (figures) to the right; a column that is empty throughout is left out."""
     rows = list(rows)
     used = [column for column in range(len(rows[0])) if any(row[column] for row in rows)]
     width = {column: max(len(row[column]) for row in rows) for column in used}
-    return ["  ".join(row[column].rjust(width[column]) if column in (1, 2, 5) else row[column].ljust(width[column])
+    return ["  ".join(row[column].rjust(width[column]) if column in right else row[column].ljust(width[column])
                       for column in used).rstrip() for row in rows]

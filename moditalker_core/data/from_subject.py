@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ from ...media_core.claims import claimed
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.face.landmarks.mean_face import EYE_SPAN
 from ...media_core.motion import LandmarkTrack, PoseTrack
+from ...media_core.processes import Elsewhere, Unit
 from ...media_core.progress import Report, silent
-from ...media_core.speech import EncoderChoice, SpeechEncoder, opened
+from ...media_core.speech import EncoderChoice, SpeechEncoder, opened, opens_by_name
 from ...media_core.subject.performance import Heard, Performance, perform
 from .captured import bridged, measured, steadied
-from .dataset_writer import Recorded, ShardWriter, listening, shard_name, writing
-from .images import Pictures, class_crop, spool
+from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
+from .images import Pictures, PictureSettings, class_crop, spool
 from .portraits import PhotoFile, portrait_of
 from .subject_plan import FIRST_IDENTITY as FIRST_IDENTITY
 from .subject_plan import NOBODY, SubjectPlan, tracker_for
@@ -43,7 +44,8 @@ _LARGER, _LARGEST = 2, 1024  # a rendered video's side over that of its images; 
 
 @claimed("folder")
 def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = None, *, encoder: EncoderChoice = "mel",
-                       skipped: Sequence[Mapping[str, Any]] = (), report: Report = silent) -> Path:
+                       skipped: Sequence[Mapping[str, Any]] = (), report: Report = silent,
+                       elsewhere: Elsewhere | None = None) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same plan is returned as it is.
 
     Args:
@@ -53,6 +55,8 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
         skipped: portraits that cannot be used, and why, for the index.
         report: called with frames done of all (every frame where videos are rendered); what it raises stops the work, and the
             same call later continues with the clip that was interrupted.
+        elsewhere: makes clips side by side, with `clip_unit`; None: one after the other, here. The folder is the same. An encoder
+            with weights works here alone: then all is done here.
     Raises:
         TalkingHeadsError: no espeak-ng where it is asked for, or the folder holds something else, is full or cannot be written.
     """
@@ -63,9 +67,10 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
     if writer.finished:
         return writer.folder
     total = plan.count * plan.work
+    if elsewhere is not None and opens_by_name(encoder.facts.id):
+        _side_by_side(plan, request["clips"], encoder.facts.id, writer, elsewhere, report)
     for i, made_from in enumerate(request["clips"]):
-        person = _called(*plan.face(i))
-        shard = shard_name(f"subject{person}_{made_from['voice']}", i)
+        shard = _shard(plan, i, made_from)
         if not writer.keeps(shard, made_from):
             step = _Step(report, i, plan, total)
             writer.write(shard, made_from, [subject_clip(i, plan, made_from, encoder, writer.unfinished, step)])
@@ -76,6 +81,44 @@ def build_from_subject(folder: str | os.PathLike, plan: SubjectPlan | None = Non
     return writer.finish(lambda clips: range(plan.count - plan.held_out, plan.count),
                          {"source": "synthetic subject", "synthetic": True, "credit": _credit(plan) or CREDIT,
                           "tracker": plan.tracker}, skipped)
+
+
+def _shard(plan: SubjectPlan, i: int, made_from: Mapping[str, Any]) -> str:
+    return shard_name(f"subject{_called(*plan.face(i))}_{made_from['voice']}", i)
+
+
+def _side_by_side(plan: SubjectPlan, clips: Sequence[Mapping[str, Any]], encoder: str, writer: ShardWriter, elsewhere: Elsewhere,
+                  report: Report) -> None:
+    """Has the clips that are missing made."""
+    sent = {**asdict(plan), "portraits": [[str(photo.path.resolve()), photo.sha256] for photo in plan.portraits]}
+    units = [{"clip": i, "plan": sent, "made_from": dict(made_from), "encoder": encoder,
+              "shard": str(writer.path(_shard(plan, i, made_from)).resolve()),
+              "work": str((writer.unfinished / f"{i:05d}").resolve())}
+             for i, made_from in enumerate(clips) if standing(writer.path(_shard(plan, i, made_from)), made_from) is None]
+    before = (plan.count - len(units)) * plan.work
+
+    def told(done: Sequence[int]) -> None:
+        at = max(range(len(units)), key=lambda k: done[k])
+        report(before + sum(min(one, plan.work) for one in done), plan.count * plan.work,
+               {"stage": "clip", "clip": units[at]["clip"] + 1, "clips": plan.count}, None)
+
+    if units:
+        elsewhere(units, told)
+
+
+def clip_unit(unit: Unit, report: Report) -> None:
+    """Makes a clip and its shard, in any process that has the folder: see `build_from_subject`, `elsewhere`."""
+    given = dict(unit["plan"])
+    pictures = None if given["pictures"] is None else PictureSettings(**given["pictures"])
+    portraits = tuple(PhotoFile(Path(path), checksum) for path, checksum in given["portraits"])
+    plan = SubjectPlan(**{**given, "pictures": pictures, "portraits": portraits, "voices": tuple(given["voices"]),
+                          "identities": tuple(given["identities"])})
+    work, shard = Path(unit["work"]), Path(unit["shard"])
+    step = _Step(lambda done, total, info, preview=None: report(done - unit["clip"] * plan.work, plan.work, info, preview),
+                 unit["clip"], plan, plan.count * plan.work)
+    clip = subject_clip(unit["clip"], plan, unit["made_from"], opened(unit["encoder"]), work, step)
+    write_shard(shard, unit["made_from"], [clip], ())
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _credit(plan: SubjectPlan) -> str:

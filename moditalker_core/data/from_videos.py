@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from ...media_core.face.landmarks.landmarks import RawTrack
 from ...media_core.face.presence import Tracker
 from ...media_core.face.trackers import make_tracker
 from ...media_core.paths import is_temporary
-from ...media_core.processes import in_processes
+from ...media_core.processes import Elsewhere, Unit, in_processes
 from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, of_recording, opened, opens_by_name
 from ...media_core.video import load_film_sound, probe
+from ...media_core.video_formats import VIDEOS
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
 from .images import PictureSettings
@@ -38,7 +39,6 @@ from .video_images import with_pictures
 
 log = logging.getLogger(__name__)
 VERSION = 1
-SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 LONGEST = 60.0     # s of a clip
 HELD_OUT = 10      # every tenth video, or a tenth of the clips of fewer videos, is for validation
 
@@ -91,7 +91,7 @@ class _Film:
 @claimed("folder")
 def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], folder: str | os.PathLike,
                       plan: FilmPlan | None = None, *, encoder: EncoderChoice = "mel", tracker: Tracker | None = None,
-                      report: Report = silent, workers: int = 1) -> Path:
+                      report: Report = silent, workers: int = 1, elsewhere: Elsewhere | None = None) -> Path:
     """Writes the dataset and returns its folder; a finished one of the same videos is returned as it is.
 
     Args:
@@ -104,6 +104,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
             later continues there.
         workers: processes that prepare videos side by side; the folder is the same with any number. An encoder with weights
             works in this one alone, and so do images beside it.
+        elsewhere: does that instead of them, with `prepare_unit`; not with a `tracker` of one's own.
     Raises:
         FileFormatError: no video there.
         TalkingHeadsError: not one video can be used (the reasons are named), or the folder holds something else, is measured by
@@ -112,7 +113,7 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     encoder = opened(encoder)
     plan, heard = plan or FilmPlan(), listening(encoder)
     plan.settings()  # values that cannot be show now
-    films = [_looked_at(path, root, plan.fps, report) for path, root in _listed(videos)]
+    films = [_looked_at(path, root, plan.fps, report) for path, root in listed_videos(videos)]
     sources = [{"kind": "film", "version": VERSION, **plan.to_dict(), **heard, "source": f.source, "film": f.fingerprint}
                for f in films]
     origin = plan.tracker if tracker is None else tracker.kind
@@ -124,8 +125,8 @@ def build_from_videos(videos: str | os.PathLike | Sequence[str | os.PathLike], f
     jobs = [_Job(film, number, writer.unfinished / f"{number:05d}_{film.fingerprint[:16]}_{plan.code(tracker.kind)}",
                  writer.path(shard_name(Path(film.source).stem, number)), plan, made_from, tracker)
             for number, (film, made_from) in enumerate(zip(films, sources))]
-    if workers > 1:
-        _side_by_side(jobs, encoder, workers, report)
+    if workers > 1 or elsewhere is not None:
+        _side_by_side(jobs, encoder, workers, elsewhere, report)
     for job, film, made_from in zip(jobs, films, sources):
         step = _Step(report, film, job.number, len(films), done, max(total, 1))
         if not writer.keeps(job.shard.name, made_from):
@@ -179,7 +180,7 @@ class _Step:
 
 # what there is ------------------------------------------------------------------------------------------------------------------
 
-def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tuple[Path, Path]]:
+def listed_videos(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tuple[Path, Path]]:
     """(video, folder its name is relative to), in order.
 
     Raises:
@@ -190,10 +191,10 @@ def _listed(videos: str | os.PathLike | Sequence[str | os.PathLike]) -> list[tup
     else:
         root = Path(videos)
         found = [(root, root.parent)] if root.is_file() else \
-            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()
+            [(path, root) for path in sorted(root.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file()
              and not is_temporary(path.name)]
     if not found:
-        raise FileFormatError("There must be videos to learn from", f"none ({', '.join(SUFFIXES)}) in {videos}",
+        raise FileFormatError("There must be videos to learn from", f"none ({', '.join(VIDEOS)}) in {videos}",
                               "Check the folder")
     return found
 
@@ -221,12 +222,13 @@ def _held_out(clips: Sequence[Mapping[str, Any]]) -> set[int]:
     return set(range(len(clips) - count, len(clips)))
 
 
-def _side_by_side(jobs: Sequence[_Job], encoder: SpeechEncoder, workers: int, report: Report) -> None:
+def _side_by_side(jobs: Sequence[_Job], encoder: SpeechEncoder, workers: int, elsewhere: Elsewhere | None,
+                  report: Report) -> None:
     """Does in several processes what `_prepared` takes long for."""
     name = encoder.facts.id if opens_by_name(encoder.facts.id) else None
     todo = [replace(job, encoder=name) for job in jobs if not job.film.reason and standing(job.shard, job.made_from) is None]
     total = max(1, sum(job.film.frames for job in jobs) * jobs[0].plan.passes) if jobs else 1
-    if len(todo) < 2:
+    if len(todo) < (2 if elsewhere is None else 1):
         return
 
     def told(done: Sequence[int]) -> None:
@@ -234,10 +236,29 @@ def _side_by_side(jobs: Sequence[_Job], encoder: SpeechEncoder, workers: int, re
         info = {"stage": "film", "film": todo[at].film.source, "number": todo[at].number + 1, "films": len(jobs)}
         report(min(sum(done), total), total, info, None)
 
-    in_processes(_elsewhere, todo, workers, told)
+    if elsewhere is None:
+        in_processes(_done_apart, todo, workers, told)
+    else:
+        elsewhere([_unit_of(job) for job in todo], told)
 
 
-def _elsewhere(job: _Job, report: Report) -> None:
+def _unit_of(job: _Job) -> Unit:
+    """A job as JSON holds it; of the built-in trackers."""
+    film, plan = asdict(job.film), asdict(job.plan)
+    return {"film": {**film, "path": str(film["path"].resolve())}, "number": job.number, "work": str(job.work.resolve()),
+            "shard": str(job.shard.resolve()), "plan": plan, "made_from": dict(job.made_from), "encoder": job.encoder}
+
+
+def prepare_unit(unit: Unit, report: Report) -> None:
+    """Prepares a video, in any process that has the folders: see `build_from_videos`, `elsewhere`."""
+    pictures, film = unit["plan"]["pictures"], unit["film"]
+    plan = FilmPlan(**{**unit["plan"], "pictures": None if pictures is None else PictureSettings(**pictures)})
+    tracker = make_tracker(plan.tracker, face_index=plan.face_index, order=plan.order)
+    _done_apart(_Job(_Film(**{**film, "path": Path(film["path"])}), unit["number"], Path(unit["work"]), Path(unit["shard"]), plan,
+                     unit["made_from"], tracker, unit["encoder"]), report)
+
+
+def _done_apart(job: _Job, report: Report) -> None:
     """In a process of its own: a whole shard, or the track alone."""
     step = _Step(report, job.film, job.number, 1, 0, job.plan.passes * job.film.frames)
     if job.encoder is not None:

@@ -86,19 +86,20 @@ class Scene:
         landmarks = self.landmarks
         return landmarks if self.opened is None else landmarks.with_data(landmarks.points[pose_frames(len(landmarks), count)])
 
-    def pasted(self, crops: Iterator[np.ndarray], count: int, feather: float = FEATHER) -> Iterator[np.ndarray]:
+    def pasted(self, crops: Iterator[np.ndarray], stop: int, feather: float = FEATHER, start: int = 0) -> Iterator[np.ndarray]:
         """Crops back into the whole images, uint8 [H, W, 3]: of a video only the lower face, which the networks were not shown.
         What lies outside stays to the bit, and so do frames of the video in which nobody is seen.
 
         Args:
-            count: of the crops.
+            stop: the frame before which the crops end.
+            start: the frame of the first one.
         """
         if self.opened is None:
             for edited in crops:
                 yield self.crop.paste_back(self.picture, edited, feather=feather)
             return
-        order, points = pose_frames(len(self.source), count).tolist(), self.landmarks.points.numpy()
-        for number, whole, edited in zip(order, pose_walk(self.opened, len(self.source), count), crops):
+        order, points = pose_frames(len(self.source), stop).tolist()[start:], self.landmarks.points.numpy()
+        for number, whole, edited in zip(order, islice(pose_walk(self.opened, len(self.source), stop), start, None), crops):
             mask = lower_face(points[number], self.crop.size)
             yield whole if self._alone(number) else self.crop.paste_back(whole, edited, number, feather=feather, mask=mask)
 

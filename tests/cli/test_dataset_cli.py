@@ -88,3 +88,63 @@ def test_failures_say_what_to_do(run, tmp_path, capsys):
     assert "There must be videos" in capsys.readouterr().err
     assert run(*QUICK, "--encoder", "whisper") == 1
     assert "'whisper'" in capsys.readouterr().err
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")}
+
+
+def test_clips_of_portraits_by_any_number_of_processes(run, tmp_path, capsys):
+    from pack import ROOT
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    Image.open(ROOT / "demo" / "demo_portrait.jpg").convert("RGB").resize((256, 256)).save(tmp_path / "photos" / "me.jpg")
+    photos = ["--portraits", "photos", "--people", "2", "--seconds", "0.2", "--engine", "formant", "--frames", "32", "--val", "1",
+              "--size", "64"]
+    assert run(*photos) == 0, capsys.readouterr().err
+    (tmp_path / "out").rename(tmp_path / "one")
+    assert run(*photos, "--workers", "2") == 0, capsys.readouterr().err
+    assert contents(tmp_path / "one") == contents(tmp_path / "out")
+
+
+def test_workers_that_cannot_be(run, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(*QUICK, "--workers", "0")
+    assert "a Ray cluster's address" in capsys.readouterr().err
+    assert run("--geneface", "nowhere", "--workers", "2") == 2 and "--workers divides" in capsys.readouterr().err
+
+
+def test_videos_and_clips_on_ray(run, ray, tmp_path, tiny_film, monkeypatch, capsys):
+    """The cluster that is there already, whatever its address."""
+    import shutil
+
+    (tmp_path / "films").mkdir()
+    for name in ("a", "b"):
+        shutil.copy(tiny_film, tmp_path / "films" / f"{name}.mp4")
+    for options in (QUICK, ["--videos", "films", "--size", "128", "--tracker", "rendered"]):
+        assert run(*options, "--workers", "1") == 0, capsys.readouterr().err
+        (tmp_path / "out").rename(tmp_path / "one")
+        assert run(*options, "--workers", "ray://127.0.0.1:10001") == 0, capsys.readouterr().err
+        assert contents(tmp_path / "one") == contents(tmp_path / "out")
+        shutil.rmtree(tmp_path / "one"), shutil.rmtree(tmp_path / "out")
+
+
+def test_a_machine_without_the_video_is_named(run, ray, tmp_path, tiny_film, monkeypatch, capsys):
+    import shutil
+
+    from talking_heads.cli import dataset_work
+
+    (tmp_path / "films").mkdir()
+    shutil.copy(tiny_film, tmp_path / "films" / "a.mp4")
+    real = dataset_work._all_done
+
+    def vanished(executor, does, folder, jobs, told):
+        (tmp_path / "films" / "a.mp4").unlink()
+        real(executor, does, folder, jobs, told)
+
+    monkeypatch.setattr(dataset_work, "_all_done", vanished)
+    assert run("--videos", "films", "--size", "128", "--workers", "ray://127.0.0.1:10001") == 1
+    told = capsys.readouterr().err
+    assert "Every machine must have the files that it works on. Got:" in told and "a.mp4" in told

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from talking_heads.cli import ray_executor
+from ray_workers import WORKERS, processes
+from talking_heads.cli import ray_pool
 from talking_heads.cli.executor import InProcess, chosen_executor
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, main
 from talking_heads.cli.ray_executor import OnRay
@@ -19,20 +20,6 @@ from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
 
 TOY = "toy_worker:Toy"
-WORKERS = 4
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """Ray, started once for this module: starting takes seconds."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in ray_executor._RAY.items():
-            patched.setenv(name, value)
-        ray = pytest.importorskip("ray", reason="ray is not installed: nothing was run in several workers")
-        patched.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]), prepend=os.pathsep)  # for toy_worker
-        ray_executor._start(ray, str(WORKERS))
-    yield ray
-    ray.shutdown()
 
 
 def run(does, units, *, retries=0, ordered=True, watch=lambda *_: None, again=lambda *_: None):
@@ -44,8 +31,9 @@ def squares(outcomes):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_outcomes_come_in_order_from_any_number_of_workers(ray, workers):
-    units = [{"square": number, "wait": 0.2 * (number % 3 == 0)} for number in range(12)]
+def test_outcomes_come_in_order_from_any_number_of_workers(ray, workers, tmp_path):
+    meet = [str(tmp_path / "here"), workers]
+    units = [{"square": number, "wait": 0.2 * (number % 3 == 0), "meet": meet} for number in range(12)]
     does = chosen_executor(str(workers))
     assert isinstance(does, InProcess if workers == 1 else OnRay)
     outcomes = run(does, units)
@@ -104,46 +92,55 @@ def test_a_machine_where_workers_cannot_start_ends_the_run(ray):
         list(OnRay("2").run("nowhere:Toy", [{"square": 1}] * 9, watch=lambda *_: None, again=lambda *_: None))
 
 
+def test_workers_that_never_start_end_the_run(ray, monkeypatch):
+    monkeypatch.setattr(ray_pool, "_START", 3.0)
+    with pytest.raises(TalkingHeadsError, match="must start within 3 s. Got: none of 2 has. Look at `ray status`"):
+        list(OnRay("2").run("toy_worker:Stuck", [{"square": 1}] * 3, watch=lambda *_: None, again=lambda *_: None))
+    gone(ray)
+
+
+def test_the_others_go_on_without_a_worker_that_does_not_start(ray, monkeypatch, caplog, tmp_path):
+    """There is no room for a fifth, and it is not waited for."""
+    monkeypatch.setattr(ray_pool, "_START", 6.0)
+    units = [{"square": number, "wait": 9 * (number == 0)} for number in range(6)]
+    assert squares(run(OnRay(str(WORKERS + 1)), units)) == [n * n for n in range(6)]
+    assert "1 of 5 workers have not started within 6 s" in caplog.text
+
+
+def test_ctrl_c_while_workers_start(ray):
+    def pressed(number, done, total, info):
+        raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        list(OnRay("2").run("toy_worker:Stuck", [{"square": 1}], watch=pressed, again=lambda *_: None))
+    gone(ray)
+
+
+def gone(ray) -> None:
+    """Waits until Ray has taken every worker back."""
+    until = time.monotonic() + 20
+    while ray.available_resources().get("CPU") != WORKERS and time.monotonic() < until:
+        time.sleep(0.2)
+    assert ray.available_resources().get("CPU") == WORKERS
+
+
 def test_progress_is_told(ray):
     seen = []
     run(OnRay("2"), [{"square": 1, "wait": 2.5}], watch=lambda *told: seen.append(told))
     assert seen[0] == (0, 0, 0, {}) and (0, 1, 2, {"phase": "toy"}) in seen
 
 
-def processes() -> list[int]:
-    """Workers of Ray that this process has started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            named = (folder / "cmdline").read_bytes().startswith(b"ray::_Remote")
-            if named and _descends(int(folder.name), os.getpid()):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has just ended
-    return found
-
-
-def _descends(process: int, ancestor: int) -> bool:
-    while process > 1:
-        if process == ancestor:
-            return True
-        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_cancelling_ends_the_workers(ray):
+def test_cancelling_ends_the_workers(ray, tmp_path):
     def pressed(number, done, total, info):
-        if info:
-            assert len(processes()) == 2
+        if len(processes()) == 2 and len(list(tmp_path.glob("here/*"))) == 2:
             raise Cancelled("stopped")
 
+    long = {"square": 1, "wait": 60, "meet": [str(tmp_path / "here"), 2]}
     with pytest.raises(Cancelled):
-        run(OnRay("2"), [{"square": 1, "wait": 60}, {"square": 1, "wait": 60}, {"square": 3}], watch=pressed)
-    until = time.monotonic() + 20
-    while processes() and time.monotonic() < until:
-        time.sleep(0.2)
-    assert processes() == [] and ray.available_resources().get("CPU") == WORKERS
+        run(OnRay("2"), [long, long, {"square": 3}], watch=pressed)
+    gone(ray)
+    assert processes() == []
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "many", "1001", "1.5"])

@@ -2,43 +2,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
-from contextlib import contextmanager
 
 import pytest
+from served import command, running
 
 pytest.importorskip("aiohttp", reason="aiohttp is not installed: the server was not tried")
-
-
-@pytest.fixture
-def pages(tmp_path):
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages" / "index.html").write_text("<html>the page</html>")
-    return tmp_path / "pages"
-
-
-def command(base, pages, *more):
-    return [sys.executable, "-m", "talking_heads.cli", "serve", "--base-dir", str(base), "--frontend", str(pages), *more]
-
-
-@contextmanager
-def running(base, pages, *more):
-    """(process, address) of a server on a free port; ended when the block ends."""
-    process = subprocess.Popen(command(base, pages, "--port", "0", *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    try:
-        line = process.stdout.readline()
-        assert "http://" in line, process.stderr.read()
-        yield process, next(word for word in line.split() if word.startswith("http://"))
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def get(url):

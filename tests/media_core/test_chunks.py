@@ -69,6 +69,21 @@ def test_lossy_parts_are_shown_as_they_were_encoded(tmp_path, frames):
     assert (pixels(joined) == np.concatenate([pixels(path) for path in paths])).all()
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+@pytest.mark.parametrize("count", [5, 8, 12, FRAMES])
+def test_parts_shorter_than_an_encoder_looks_ahead(tmp_path, frames, count, ending):
+    """Of one to five frames: the encoder sets the decoder's clock another way in each."""
+    chunks = [Chunk(index, count, FRAMES) for index in range(count)]
+    paths = [write(tmp_path / f"{chunk.index}{ending}", frames, chunk, crf=18) for chunk in chunks]
+    joined = join(complete([read_chunk(path) for path in paths]), tmp_path / f"joined{ending}")
+    assert (pixels(joined) == np.concatenate([pixels(path) for path in paths])).all()
+    import av
+
+    with av.open(str(joined)) as container:
+        shown = [round(frame.pts * frame.time_base * FPS) for frame in container.decode(video=0)]
+    assert shown == list(range(FRAMES))
+
+
 def test_the_parts_own_audio_joined_keeps_its_length_and_place(tmp_path, frames):
     paths = [write(tmp_path / f"{index}.mp4", frames, Chunk(index, 2, FRAMES)) for index in range(2)]
     told = load_film_sound(join(complete([read_chunk(path) for path in paths]), tmp_path / "joined.mp4")).waveform[0]

@@ -138,13 +138,13 @@ def test_motion_in_pixels_of_the_picture_or_of_the_crop():
         scene.placed(LandmarkTrack(points, 25.0, "pixels", (99, 77)))
 
 
-def test_a_part_can_be_made_but_not_pasted():
-    mtov, scene = shown()
-    whole = list(video(mtov, motion(scene, 9), scene, FAST, paste=False))
-    part = list(video(mtov, motion(scene, 9), scene, VideoSettings(calls=1, start=4, stop=9), paste=False))
-    assert np.array_equal(part, whole[4:])
-    with pytest.raises(TalkingHeadsError, match="begin with the motion"):
-        video(mtov, motion(scene, 9), scene, VideoSettings(start=4))
+@pytest.mark.parametrize("paste", [False, True])
+def test_a_part_is_that_part_of_the_whole(driven, paste):
+    """Of an image, and of a video that is played ping-pong."""
+    for mtov, scene, frames in ((*shown(), 9), (*driven, 40)):
+        whole = list(video(mtov, motion(scene, frames), scene, FAST, paste=paste))
+        part = list(video(mtov, motion(scene, frames), scene, VideoSettings(calls=1, start=4, stop=frames - 1), paste=paste))
+        assert np.array_equal(part, whole[4:-1])
 
 
 # ------------------------------------------------------------------------------------------------------------------ films

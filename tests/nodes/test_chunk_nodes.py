@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from prompts import failure, node, ok
+from prompts import failure, node, ok, own
 from talking_heads.media_core.audio import Sound, save_wav
 from talking_heads.media_core.video import load_film_sound, read_frames
 
@@ -73,6 +73,22 @@ def test_a_missing_chunk_and_other_settings_are_said(place):
     assert "with the same settings" in failure(place.run(joined(place)))
     assert "below chunk_count" in failure(place.run({**avatar(chunk_index=2, chunk_count=2), "9": node(
         "TalkingHead_SaveVideoFile", video=["5", 0], filename_prefix="x")}))
+
+
+def test_what_another_server_saves_meanwhile_stays(host, tmp_path, monkeypatch):
+    """Both have seen that number 1 is free; the other one is faster."""
+    saving = own(host, "nodes.save_video")
+    (tmp_path / "mine.mp4").write_bytes(b"mine")
+    copied = saving.shutil.copyfile
+
+    def overtaken(source, target):
+        (tmp_path / "video_00001_.mp4").write_bytes(b"theirs")
+        return copied(source, target)
+
+    monkeypatch.setattr(saving.shutil, "copyfile", overtaken)
+    assert saving._copied(tmp_path / "mine.mp4", tmp_path, "video", 1).name == "video_00002_.mp4"
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.mp4")} == {
+        "mine.mp4": b"mine", "video_00001_.mp4": b"theirs", "video_00002_.mp4": b"mine"}
 
 
 @pytest.mark.parametrize("prefix, words", [("nowhere/film", "no folder 'nowhere'"), ("../film", "inside the folder"),
