@@ -33,7 +33,7 @@ SEEDS = range(5)
 MOST = 1000
 # Assumptions beyond this machine, as the page states them.
 CORES, NETWORK, PRICE = 16, 1.25e8, 0.05  # of a machine; bytes per second of the shared storage; dollars per core and hour
-MINUTE, EACH, RANGES, HOUR = 1500, 20, 4, 90_000  # frames; lines for each worker; frame ranges for each; frames of one video
+MINUTE, EACH, RANGES, HOUR = 1500, 10, 4, 90_000  # frames; lines for each worker; frame ranges for each; frames of one video
 FASTER = 10  # times, of a GPU that nobody has measured here
 STOPS = 0.5  # of the ideal throughput
 
