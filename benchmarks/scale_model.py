@@ -63,6 +63,7 @@ class _Shared:
     seen: float = 0.0
     users: list[tuple[float, int]] = field(default_factory=list)  # (clock at the end, who)
     busy: float = 0.0  # s with a user at all
+    noted: int = 0  # how often its next end was noted: only the last counts
 
     def to(self, now: float) -> None:
         if self.users:
@@ -95,6 +96,8 @@ class _Simulation:
         limit = lambda users: min(place.network / users, place.link)  # a worker at a time on a link: links are seldom shared
         self._shared = {f"machine {number}": _Shared(lambda users: 1 / place.slowness(users)) for number in range(machines)}
         self._shared["network"] = _Shared(limit)
+        self._ends: list[tuple[float, int, int, _Shared]] = []
+        self._order = itertools.count()
         self._line: deque[tuple[int, float]] = deque()
         self._handing: tuple[float, int] | None = None
         self._handed = 0.0
@@ -107,8 +110,8 @@ class _Simulation:
         for who in range(len(self._workers)):
             self._onwards(who)
         while True:
-            name, shared = min(self._shared.items(), key=lambda item: item[1].next())
-            at, handed = shared.next(), math.inf if self._handing is None else self._handing[0]
+            at, shared = self._earliest()
+            handed = math.inf if self._handing is None else self._handing[0]
             if min(at, handed) == math.inf:
                 break
             self.now = min(at, handed)
@@ -118,8 +121,10 @@ class _Simulation:
                 self._handing = None
                 self._serve()
             else:
+                assert shared is not None  # only then is the time finite
                 shared.to(self.now)
                 _, who = heapq.heappop(shared.users)
+                self._expect(shared)
             self._onwards(who)
         total = self.now + self._costs.end + self._costs.join * self._whole
         asked = max(self._lasted, 1e-9)
@@ -137,7 +142,20 @@ class _Simulation:
                 shared = self._shared[name]
                 shared.to(self.now)
                 heapq.heappush(shared.users, (shared.clock + amount, who))
+                self._expect(shared)
             return
+
+    def _expect(self, shared: _Shared) -> None:
+        """Notes when the first user of something ends, as things are now; what was noted before no longer holds."""
+        shared.noted += 1
+        if shared.users:
+            heapq.heappush(self._ends, (shared.next(), next(self._order), shared.noted, shared))
+
+    def _earliest(self) -> tuple[float, _Shared | None]:
+        """What ends first of all, and when."""
+        while self._ends and self._ends[0][2] != self._ends[0][3].noted:
+            heapq.heappop(self._ends)
+        return (self._ends[0][0], self._ends[0][3]) if self._ends else (math.inf, None)
 
     def _serve(self) -> None:
         if self._handing is None and self._line:

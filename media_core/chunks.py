@@ -178,7 +178,7 @@ def join(files: Sequence[ChunkFile], path: str | os.PathLike, sound: Sound | Non
                                     f"{info.height} px at {float(info.fps):g} fps", _AGAIN)
     if sound is None and first.has_sound:
         sound = _joined_sound(files, first.fps)
-    late = max(_lateness(one.path) for one in files)
+    late = max(_lateness(one.path, first.fps) for one in files)
     with _JoinedWriter(path, files[0].path, late, first.width, first.height, first.fps, sound) as writer:
         for one in files:
             writer.copy(one)
@@ -260,11 +260,11 @@ def _shown(packets: Iterator[av.Packet], stream: av.VideoStream, fps: Fraction) 
         yield packet, pts - first
 
 
-def _lateness(path: Path) -> int:
+def _lateness(path: Path, fps: Fraction) -> int:
     """How many frames after it could be decoded a frame is shown, at most: encoders change the order."""
     from .av_files import open_media
 
     with open_media(path) as container:
         stream = container.streams.video[0]
-        shown = [frame for _, frame in _shown(container.demux(stream), stream, probe(path).fps)]
+        shown = [frame for _, frame in _shown(container.demux(stream), stream, fps)]
     return max(count - frame for count, frame in enumerate(shown))

@@ -60,12 +60,12 @@ def test_what_is_shared_by_all_sets_the_limit(model, costs):
 
 
 def test_parts_of_one_video_all_listen(model, costs):
+    """Each worker has one part, and all of them do the same at the same time."""
     from dataclasses import replace
 
-    video = replace(costs, listen=1e-4, join=1e-5)
-    one = model.simulated(video, model.Place(16), 100, [10] * 100, whole=0).seconds
-    part = model.simulated(video, model.Place(16), 100, [10] * 100, whole=1000).seconds
-    assert part - one == pytest.approx(1000 * (1e-4 + 1e-5), abs=1e-6)
+    video = replace(costs, listen=1e-4, join=1e-5, create=0.0, hand=0.0, weights=0.0)
+    apart, parts = (model.simulated(video, model.Place(16), 8, [10] * 8, whole=whole).seconds for whole in (0, 1000))
+    assert parts - apart == pytest.approx(1000 * (1e-4 + 1e-5), abs=1e-6)
 
 
 def test_chance_is_of_the_seed(model, costs):
