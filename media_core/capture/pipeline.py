@@ -174,9 +174,9 @@ class _Job:
         cuts = _joints(raw.cuts, kept)
         placed = replace(known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size)), cuts=cuts)
         del known
-        source, frames, points = first + kept, len(kept), placed.points
-        self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
-            self.folder, self.film, settings.fps, source, crop, points, step), frames)
+        source, frames = first + kept, len(kept)
+        self._stage("frames", ("policy", "size", "like"), ("track",), partial(
+            images.write_frames, self.folder, self.film, settings.fps, source, crop, placed.points), frames)
         self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
         cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
         squared = replace(placed, cuts=cuts).smoothed()
@@ -188,6 +188,7 @@ class _Job:
         else:
             for stage in MASKED:
                 self.record.drop(stage)
+        del squared
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
             self.folder, self.film, first, len(raw.points), settings.fps,
             of_recording(settings.heard_by, self.film, self.info.duration, first / settings.fps), step))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..blocks import blocks
 from ..speech import Speech
 
 REACH = 15            # frames, lags tried to either side
@@ -55,15 +56,19 @@ def sound_offset(aperture: np.ndarray, speech: Speech, fps: float) -> SoundOffse
 
 
 def _sound_rows(speech: Speech, frames: int, fps: float) -> np.ndarray:  # float64 [T, BANDS]
-    """The mean feature row of each video frame's own time, in bands; silence behind the end."""
-    features = speech.features.double().numpy()
+    """The mean feature row of each video frame's own time, in bands; silence behind the end. Some frames at a time: features of a
+    long video in double precision, and their sums, would be the most that a capture holds."""
+    features, lowest = speech.features.numpy(), speech.features.numpy().min(axis=0).astype(np.float64)
     edges = np.clip(np.rint(np.arange(frames + 1) / fps * speech.rate).astype(int), 0, len(features))
-    total = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features, axis=0)])
-    length = np.maximum(edges[1:] - edges[:-1], 1)[:, None]
-    rows = (total[edges[1:]] - total[edges[:-1]]) / length
-    rows[edges[1:] == edges[:-1]] = features.min(axis=0)
-    bands = min(BANDS, rows.shape[1])
-    return np.stack([part.mean(axis=1) for part in np.array_split(rows, bands, axis=1)], axis=1)
+    bands = min(BANDS, features.shape[1])
+    out = np.empty((frames, bands))
+    for block in blocks(frames):
+        own = edges[block.start:block.stop + 1]
+        total = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features[own[0]:own[-1]], axis=0, dtype=np.float64)])
+        rows = (total[own[1:] - own[0]] - total[own[:-1] - own[0]]) / np.maximum(own[1:] - own[:-1], 1)[:, None]
+        rows[own[1:] == own[:-1]] = lowest
+        out[block] = np.stack([part.mean(axis=1) for part in np.array_split(rows, bands, axis=1)], axis=1)
+    return out
 
 
 def _predicted(aperture: np.ndarray, sound: np.ndarray, lag: int) -> float:
