@@ -28,6 +28,7 @@ from ..face.pose.steady import WINDOW, Anchors, steady
 from ..face.presence import Tracker
 from ..face.track import FaceTrack, expressed, measure
 from ..face.trackers import check_alike, make_tracker, manifest_tracker
+from ..memory import give_back
 from ..progress import Report, silent
 from ..speech import full_name, of_recording
 from ..video import VideoInfo, probe
@@ -217,6 +218,7 @@ class _Job:
         if self.record.pending(name, self._asked(own), *after, frames=frames):
             step(0, 1)
             self.record.finish(name, make(step))
+            give_back()
         step(1, 1)
 
     def _asked(self, own: tuple[str, ...]) -> dict[str, Any]:
