@@ -1,7 +1,7 @@
 """Memory that was freed goes back to the system.
 
-glibc keeps up to twice the largest array that was ever freed, 64 MB at most, and whatever lies below something still in use: after a
-stage that has measured a long video, that is 50 MB of which nobody has anything.
+glibc keeps up to twice the largest array that was ever freed, 64 MB at most, and whatever lies below something still in use: when
+a long video has been measured, that is 50 MB of which nobody has anything.
 """
 from __future__ import annotations
 
