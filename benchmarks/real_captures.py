@@ -83,8 +83,8 @@ def written(told: list[dict], args: argparse.Namespace) -> str:
              "| video | px | frames | CPU, ms a frame | verdict | found wanting |", "|" + 6 * "---|"]
     for one in told:
         faults = "; ".join(f"{name}: {value}" for name, value, verdict, _ in one["findings"] if verdict in (FAIR, POOR))
-        cells = [one["video"], "{} x {}".format(*one["size"]), one["frames"], f"{1000 * one['cpu'] / one['frames']:.0f}", one["verdict"],
-                 faults or "nothing"]
+        cells = [one["video"], "{} x {}".format(*one["size"]), one["frames"], f"{1000 * one['cpu'] / one['frames']:.0f}",
+                 one["verdict"], faults or "nothing"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
