@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from ..blocks import blocks
-from ..face.geometry import quarter_turns
+from ..face.geometry import OUTER_CORNERS, quarter_turns
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES
@@ -170,8 +170,8 @@ def _length(e: Evidence) -> Finding:
 
 
 def _face_size(e: Evidence) -> Finding:
-    points = e.track.landmarks.points[..., :2].double()
-    widths = (points[:, 36] - points[:, 45]).norm(dim=-1).numpy()
+    left, right = (e.track.landmarks.points[:, k, :2].double() for k in OUTER_CORNERS)
+    widths = (left - right).norm(dim=-1).numpy()
     width = float(np.median(widths))
     verdict = _graded(width / e.scale, _SMALL, 80)
     value = f"{width / e.scale:.0f} px between the outer eye corners in the video, {width:.0f} px in the frames"
