@@ -12,7 +12,7 @@ from .jit import compiled
 SYMBOLS = 286
 _END, _SHORTEST, _LONGEST = 256, 3, 258  # symbol of the end; bytes of a run
 _RUN = 256             # tokens from here on: runs of 3, 4, ... bytes that equal the one before
-_TOKENS = _RUN + _LONGEST - _SHORTEST + 1
+_STOP = _RUN + _LONGEST - _SHORTEST + 1  # the token behind all others
 _DEEPEST, _DEEPEST_OF_LENGTHS = 15, 7  # bits of a code word
 _ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15])  # RFC 1951, 3.2.7
 
@@ -47,26 +47,26 @@ def deflated(data):
     ways = _lengths(_counts(tokens), _DEEPEST)
     words = _words(ways)
     out, state = np.empty(2 * data.size + 1024, np.uint8), np.zeros(3, np.uint64)  # bits that wait, how many, bytes written
-    _put(out, state, 1 | 2 << 1, 3)  # the last block, with codes of its own
-    _head(out, state, ways)
-    bits, sizes = np.empty(_TOKENS, np.uint64), np.empty(_TOKENS, np.uint64)
-    for token in range(_TOKENS):
-        if token < _RUN:
-            bits[token], sizes[token] = words[token], ways[token]
-        else:
+    head, sizes = _head(ways)
+    _written(np.arange(head.size).astype(np.int16), head, sizes, out, state)
+    bits, sizes = np.empty(_STOP + 1, np.uint64), np.empty(_STOP + 1, np.uint64)
+    for token in range(_STOP + 1):
+        if token < _RUN or token == _STOP:
+            symbol, more, rest = min(token, _END), -1, 0
+        else:  # and the distance 1, the only code of its kind: a zero
             symbol, more, rest = _length_symbol(token - _RUN + _SHORTEST)
-            bits[token] = words[symbol] | np.uint64(rest) << np.uint64(ways[symbol])
-            sizes[token] = ways[symbol] + more + 1  # and the distance 1, the only code of its kind: a zero
+        bits[token] = words[symbol] | np.uint64(rest) << np.uint64(ways[symbol])
+        sizes[token] = ways[symbol] + more + 1
     _written(tokens, bits, sizes, out, state)
-    _put(out, state, np.int64(words[_END]), ways[_END])
-    _put(out, state, 0, 7)  # to a whole byte
-    return out[:np.int64(state[2])]
+    at = np.int64(state[2])
+    out[at] = np.uint8(state[0])
+    return out[:at + 1] if state[1] else out[:at]
 
 
 @compiled
 def _tokens(data):
-    """The data as bytes (0 to 255) and runs of the byte before (`_RUN` and more): int16 [k]."""
-    tokens, count, at, size = np.empty(data.size, np.int16), 1, 1, data.size
+    """The data as bytes (0 to 255), runs of the byte before (`_RUN` and more), and `_STOP`: int16 [k]."""
+    tokens, count, at, size = np.empty(data.size + 1, np.int16), 1, 1, data.size
     words = data[:size // 8 * 8].view(np.uint64)
     tokens[0] = data[0]
     while at < size:
@@ -80,7 +80,8 @@ def _tokens(data):
             tokens[count] = value
             at += 1
         count += 1
-    return tokens[:count]
+    tokens[count] = _STOP
+    return tokens[:count + 1]
 
 
 @compiled
@@ -101,13 +102,13 @@ def _run_end(data, words, at, most):
 @compiled
 def _counts(tokens):
     """How often each of deflate's symbols comes, int64 [286]."""
-    every, out = np.zeros((2, _TOKENS), np.int64), np.zeros(SYMBOLS, np.int64)
+    every, out = np.zeros((2, _STOP + 1), np.int64), np.zeros(SYMBOLS, np.int64)
     for k in range(tokens.size // 2):  # two tables: equal tokens in a row need not wait for one another
         every[0, tokens[2 * k]] += 1
         every[1, tokens[2 * k + 1]] += 1
     if tokens.size % 2:
         every[0, tokens[-1]] += 1
-    for token in range(_TOKENS):
+    for token in range(_STOP):
         out[token if token < _RUN else _length_symbol(token - _RUN + _SHORTEST)[0]] += every[0, token] + every[1, token]
     out[_END] = 1
     return out
@@ -143,27 +144,27 @@ def _lengths(counts, deepest):
 @compiled
 def _depths(weights, out):
     """Writes each symbol's depth in Huffman's tree into `out` and returns the largest. Two lists in order stand for the heap."""
-    used = np.flatnonzero(weights)
-    if used.size == 1:
-        out[used[0]] = 1
-        return 1
-    used = used[np.argsort(weights[used], kind="mergesort")]
-    leaves = used.size
-    weight, parent = np.empty(2 * leaves - 1, np.int64), np.zeros(2 * leaves - 1, np.int64)
-    for k in range(leaves):
-        weight[k] = weights[used[k]]
+    size, leaves = weights.size, 0
+    used, weight, parent = np.empty(size, np.int64), np.empty(2 * size, np.int64), np.zeros(2 * size, np.int64)
+    for symbol in range(size):  # in order of weight, equal ones in their own
+        if weights[symbol]:
+            at = leaves
+            while at and weight[at - 1] > weights[symbol]:
+                used[at], weight[at] = used[at - 1], weight[at - 1]
+                at -= 1
+            used[at], weight[at] = symbol, weights[symbol]
+            leaves += 1
     leaf, made = 0, leaves  # the next of each list
     for node in range(leaves, 2 * leaves - 1):
-        total = 0
+        weight[node] = 0
         for _ in range(2):
             if leaf < leaves and (made >= node or weight[leaf] <= weight[made]):
                 child, leaf = leaf, leaf + 1
             else:
                 child, made = made, made + 1
-            total += weight[child]
+            weight[node] += weight[child]
             parent[child] = node
-        weight[node] = total
-    depth, most = np.zeros(2 * leaves - 1, np.int64), 0
+    depth, most = np.zeros(2 * size, np.int64), 0
     for node in range(2 * leaves - 3, -1, -1):
         depth[node] = depth[parent[node]] + 1
         if node < leaves:
@@ -193,37 +194,31 @@ def _words(lengths):
 
 
 @compiled
-def _head(out, state, lengths):
-    """The code's own description: every length by itself, in a code of lengths."""
+def _head(lengths):
+    """What comes before the tokens: the code's description, every length by itself in a code of lengths. (bits, how many of each:
+    uint64 [n] both.)"""
     counts = np.zeros(19, np.int64)
     for length in lengths:
         counts[length] += 1
     counts[1] += 1  # of the one distance
     ways = _lengths(counts, _DEEPEST_OF_LENGTHS)
-    words = _words(ways)
-    _put(out, state, SYMBOLS - 257, 5)
-    _put(out, state, 0, 5)
-    _put(out, state, 19 - 4, 4)
-    for symbol in _ORDER:
-        _put(out, state, ways[symbol], 3)
-    for length in lengths:
-        _put(out, state, np.int64(words[length]), ways[length])
-    _put(out, state, np.int64(words[1]), ways[1])
-
-
-@compiled
-def _put(out, state, bits, count):
-    """Some bits, the lowest first; whole bytes are written."""
-    waiting, held, at = state[0] | np.uint64(bits) << state[1], state[1] + np.uint64(count), np.int64(state[2])
-    while held >= np.uint64(8):
-        out[at] = np.uint8(waiting & np.uint64(255))
-        waiting, held, at = waiting >> np.uint64(8), held - np.uint64(8), at + 1
-    state[0], state[1], state[2] = waiting, held, np.uint64(at)
+    words, first, size = _words(ways), 5, _ORDER.size
+    bits, sizes = np.empty(first + size + SYMBOLS, np.uint64), np.empty(first + size + SYMBOLS, np.uint64)
+    bits[0], sizes[0] = 1 | 2 << 1, 3  # the last block, with codes of its own
+    bits[1], sizes[1] = SYMBOLS - 257, 5
+    bits[2], sizes[2] = 0, 5  # one distance
+    bits[3], sizes[3] = size - 4, 4
+    for k in range(size):
+        bits[4 + k], sizes[4 + k] = ways[_ORDER[k]], 3
+    for symbol in range(SYMBOLS + 1):
+        length = lengths[symbol] if symbol < SYMBOLS else 1
+        bits[4 + size + symbol], sizes[4 + size + symbol] = words[length], ways[length]
+    return bits, sizes
 
 
 @compiled
 def _written(tokens, bits, sizes, out, state):
-    """All tokens, four bytes at a time."""
+    """The bits of all tokens, the lowest first; what is no whole byte waits."""
     waiting, held, at = state[0], state[1], np.int64(state[2])
     for token in tokens:
         waiting |= bits[token] << held
