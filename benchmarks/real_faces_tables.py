@@ -16,6 +16,7 @@ CLASSES = {"easy photographs": lambda words: not words & {"animal", "drawn", "ha
            "no person": lambda words: "animal" in words}
 WEAK = ("beard", "stubble", "thin", "dim", "dark")  # words of films whose lips are hard to read
 SPEAKS = 0.01  # standard deviation of the reference's lip opening from which somebody moves them: with less, r compares noise
+CLOSED_GOAL, JITTER_GOAL = 0.95, 0.005
 BLINKS = 0.02  # standard deviation of lids from which a video has blinks: with less, correlation compares noise
 
 
@@ -38,6 +39,9 @@ def show(stills: Sequence[Case], films: Sequence[Case], kinds: Sequence[str]) ->
             print("  " + line)
     print("\nreference against itself (other looks, mirrored)")
     for line in own_totals(stills, films, limit):
+        print("  " + line)
+    print("\ngoals for videos beside what the reference reaches against itself, on the same videos")
+    for line in ceilings(films, kinds):
         print("  " + line)
 
 
@@ -230,3 +234,18 @@ def own_totals(stills: Sequence[Case], films: Sequence[Case], limit: float) -> l
     if twice:
         out += agreement([figures.film_figures(c.other, c.reference) for c in twice], twice)
     return out
+
+
+def ceilings(films: Sequence[Case], kinds: Sequence[str]) -> list[str]:
+    """Whether a goal lies above what the reference's own mirrored look reaches: then only chance could reach it."""
+    twice = [c for c in films if c.reference is not None and c.other is not None]
+    if not twice:
+        return []
+    rows = [("reference", [figures.film_figures(c.other, c.reference) for c in twice])]
+    rows = [*((kind, [figures.film_figures(c.seen[kind].points, c.reference) for c in twice]) for kind in kinds), *rows]
+    closed = {name: figures.read_as_closed(np.concatenate([f.closed for f in judged]), figures.CLOSED) for name, judged in rows}
+    jitters = {name: float(np.nanmedian([f.steadied for f in judged])) for name, judged in rows}
+    goals = ((f"closed lips below {percent(figures.CLOSED)} %", CLOSED_GOAL, closed, closed["reference"] < CLOSED_GOAL),
+             ("jitter, steadied", JITTER_GOAL, jitters, jitters["reference"] > JITTER_GOAL))
+    return [f"{name}: {percent(goal)} % wanted; " + ", ".join(f"{who} {percent(value, 2)}" for who, value in reached.items())
+            + f": the goal lies {'above' if beyond else 'within'} that ceiling" for name, goal, reached, beyond in goals]

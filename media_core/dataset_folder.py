@@ -20,6 +20,7 @@ from .errors import FileFormatError, TalkingHeadsError
 from .files import atomic_path
 from .json_files import LONGEST_TABLE, read_json_object
 from .motion import AU_NAMES
+from .png_files import png
 from .schema import described, each, is_plain_name, record, text, whole
 
 PALETTE = np.array([[255, 255, 255], [0, 0, 255], [0, 255, 0], [255, 0, 0], [100, 100, 100], [0, 0, 0]], np.uint8)  # RGB by class
@@ -125,15 +126,9 @@ def checksum(folder: Path, name: str, frames: int, tick: Callable[[int], None] =
 def encoded(kind: str, image: np.ndarray) -> bytes:  # uint8 [H, W, 3|4] RGB(A)
     """An image file's bytes; `kind` is ".jpg" (quality 97) or ".png"."""
     import cv2
-    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1, *_png_filter()]
-    return cv2.imencode(kind, cv2.cvtColor(image, order), options)[1].tobytes()
-
-
-def _png_filter() -> list[int]:
-    """One filter for all rows: newer OpenCV tries five on each, for twice to three times the time and no smaller files."""
-    import cv2
-    return [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
+    if kind == ".png":
+        return png(image)
+    return cv2.imencode(kind, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 def npy(array: np.ndarray) -> bytes:

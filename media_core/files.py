@@ -66,8 +66,9 @@ def atomic_path(path: str | os.PathLike, *, tidy: bool = True) -> Iterator[Path]
     try:
         yield temporary
         os.replace(temporary, target)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor | Stored | Path], *, kind: str, version: int,

@@ -158,3 +158,19 @@ def test_an_image_from_folder_to_table(modules, tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "easy photographs: found 1 of 1" in told
     assert {path.name for path in (tmp_path / "sheets").iterdir()} == {"images_people_00.png", "person_masks_00.png"}
+
+
+def test_a_goal_above_what_the_reference_reaches_against_itself_is_said_to_be(modules):
+    import real_faces_tables
+    import real_faces_trackers
+
+    case = modules[0].Case("a.mp4", Path("a.mp4"), set())
+    case.reference = film([0.0, 0.1] * 10)
+    case.seen["people"] = real_faces_trackers.Seen(film([0.02, 0.1] * 10), np.ones(20, np.float32))
+    for gap, said in ((0.02, "above"), (0.0, "within")):
+        case.other = film([gap, 0.1] * 10)
+        lips, jitter = real_faces_tables.ceilings([case], ["people"])
+        assert "people 0.00" in lips and f"reference {0 if gap else 100}.00: the goal lies {said}" in lips
+        assert "0.5 % wanted; people 0.00, reference 0.00: the goal lies within" in jitter  # only the lips move
+    case.other = None
+    assert real_faces_tables.ceilings([case], ["people"]) == []

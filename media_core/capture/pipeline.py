@@ -28,6 +28,7 @@ from ..face.pose.steady import WINDOW, Anchors, steady
 from ..face.presence import Tracker
 from ..face.track import FaceTrack, expressed, measure
 from ..face.trackers import check_alike, make_tracker, manifest_tracker
+from ..memory import give_back
 from ..progress import Report, silent
 from ..speech import full_name, of_recording
 from ..video import VideoInfo, probe
@@ -174,9 +175,9 @@ class _Job:
         cuts = _joints(raw.cuts, kept)
         placed = replace(known.placed(crop.to_crop, crop.size / crop.side(), (settings.size, settings.size)), cuts=cuts)
         del known
-        source, frames, points = first + kept, len(kept), placed.points
-        self._stage("frames", ("policy", "size", "like"), ("track",), lambda step: images.write_frames(
-            self.folder, self.film, settings.fps, source, crop, points, step), frames)
+        source, frames = first + kept, len(kept)
+        self._stage("frames", ("policy", "size", "like"), ("track",), partial(
+            images.write_frames, self.folder, self.film, settings.fps, source, crop, placed.points), frames)
         self._stage("shots", (), ("frames",), lambda step: unnoticed_cuts(self.folder, frames, cuts, step))
         cuts = tuple(sorted({*cuts, *self.record.result("shots")}))
         squared = replace(placed, cuts=cuts).smoothed()
@@ -188,6 +189,7 @@ class _Job:
         else:
             for stage in MASKED:
                 self.record.drop(stage)
+        del squared
         self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
             self.folder, self.film, first, len(raw.points), settings.fps,
             of_recording(settings.heard_by, self.film, self.info.duration, first / settings.fps), step))
@@ -216,6 +218,7 @@ class _Job:
         if self.record.pending(name, self._asked(own), *after, frames=frames):
             step(0, 1)
             self.record.finish(name, make(step))
+            give_back()
         step(1, 1)
 
     def _asked(self, own: tuple[str, ...]) -> dict[str, Any]:

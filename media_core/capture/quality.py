@@ -5,12 +5,15 @@ like (docs/capture.md#quality), not from a study.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
-from ..face.geometry import quarter_turns
+from ..blocks import blocks
+from ..face.geometry import OUTER_CORNERS, quarter_turns
 from ..face.track import FaceTrack
 from ..metrics import eye_aperture, lip_aperture
 from ..motion import AU_NAMES
@@ -63,11 +66,16 @@ class Evidence:
     @property
     def aperture(self) -> np.ndarray:  # [T]
         """Lip opening over the distance of the outer eye corners."""
-        return lip_aperture(self.track.landmarks.points[..., :2]).numpy()
+        return self._of_points(lip_aperture)
 
     @property
     def eyes(self) -> np.ndarray:  # [T]
-        return eye_aperture(self.track.landmarks.points[..., :2]).numpy()
+        return self._of_points(eye_aperture)
+
+    def _of_points(self, measure: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:  # -> [T]
+        """Some frames at a time: all points in double precision are the most that a long video's report would hold."""
+        points = self.track.landmarks.points[..., :2]
+        return np.concatenate([measure(points[block]).numpy() for block in blocks(len(points))])
 
 
 @dataclass(frozen=True)
@@ -162,8 +170,8 @@ def _length(e: Evidence) -> Finding:
 
 
 def _face_size(e: Evidence) -> Finding:
-    points = e.track.landmarks.points[..., :2].double()
-    widths = (points[:, 36] - points[:, 45]).norm(dim=-1).numpy()
+    left, right = (e.track.landmarks.points[:, k, :2].double() for k in OUTER_CORNERS)
+    widths = (left - right).norm(dim=-1).numpy()
     width = float(np.median(widths))
     verdict = _graded(width / e.scale, _SMALL, 80)
     value = f"{width / e.scale:.0f} px between the outer eye corners in the video, {width:.0f} px in the frames"

@@ -16,6 +16,7 @@ from ..face.draw import Curve, draw_curves, draw_landmarks
 from ..face.geometry import FEATURES
 from ..face.landmarks.landmarks import RawTrack
 from ..face.track import FaceTrack
+from ..memory import give_back
 from ..speech import Speech, encode_speech
 from .framing import beyond
 from .images import FRAME, read_picture
@@ -24,6 +25,7 @@ from .loudness import loudness_of
 from .quality import FAIR, GOOD, POOR, UNKNOWN, Evidence, QualityReport, quality_report, view_angles
 from .settings import CaptureSettings
 from .stages import Step
+from .sync import in_bands
 from .tables import film_part
 
 LOOKED_AT = 40      # frames whose blur is measured
@@ -58,9 +60,11 @@ def write_report(folder: Path, film: Path, shown: Shown, settings: CaptureSettin
     points = shown.track.landmarks.points[..., :2].numpy()
     looks = frame_looks(folder, points, lambda done, total: step(done, total + LOOKED_AT + 2))
     blur = _blur(folder, points, lambda done, total: step(len(points) + done, len(points) + total + 2))
+    give_back()
     heard = settings.heard_by.facts  # audio and lips are compared by the spectrum, whatever the encoder
     speech = Speech.load(folder / f"speech_{heard.id}.safetensors") if heard.spectral else \
         encode_speech(load_sound(folder / "aud.wav"))
+    speech = in_bands(speech)
     outside = _outside(shown.raw.points[shown.kept], shown.raw.image_size) | _outside(points, shown.track.image_size)
     with film_part(folder, film, shown.first, frames, settings.fps) as sound:
         evidence = Evidence(track=shown.track, sound=sound, speech=speech, sound_frames=shown.kept,

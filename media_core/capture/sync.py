@@ -6,10 +6,12 @@ every lag, and sees no neighbouring audio, so that it cannot learn to undo a lag
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
+from ..blocks import blocks
 from ..speech import Speech
 
 REACH = 15            # frames, lags tried to either side
@@ -54,16 +56,27 @@ def sound_offset(aperture: np.ndarray, speech: Speech, fps: float) -> SoundOffse
     return SoundOffset(frames=lags[best], score=scores[best], margin=margin, decided=decided, scores=tuple(scores))
 
 
+def in_bands(speech: Speech) -> Speech:
+    """The same audio by the means of its features in `BANDS` groups: all that lips are compared with, and of a long video a fifth
+    as much to hold."""
+    groups = torch.tensor_split(speech.features, min(BANDS, speech.features.shape[1]), dim=1)
+    return replace(speech, features=torch.stack([group.mean(dim=1) for group in groups], dim=1), silence_features=None)
+
+
 def _sound_rows(speech: Speech, frames: int, fps: float) -> np.ndarray:  # float64 [T, BANDS]
-    """The mean feature row of each video frame's own time, in bands; silence behind the end."""
-    features = speech.features.double().numpy()
+    """The mean feature row of each video frame's own time, in bands; silence behind the end. Some frames at a time: features of a
+    long video in double precision, and their sums, would be the most that a capture holds."""
+    features, lowest = speech.features.numpy(), speech.features.numpy().min(axis=0).astype(np.float64)
     edges = np.clip(np.rint(np.arange(frames + 1) / fps * speech.rate).astype(int), 0, len(features))
-    total = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features, axis=0)])
-    length = np.maximum(edges[1:] - edges[:-1], 1)[:, None]
-    rows = (total[edges[1:]] - total[edges[:-1]]) / length
-    rows[edges[1:] == edges[:-1]] = features.min(axis=0)
-    bands = min(BANDS, rows.shape[1])
-    return np.stack([part.mean(axis=1) for part in np.array_split(rows, bands, axis=1)], axis=1)
+    bands = min(BANDS, features.shape[1])
+    out = np.empty((frames, bands))
+    for block in blocks(frames):
+        own = edges[block.start:block.stop + 1]
+        total = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(features[own[0]:own[-1]], axis=0, dtype=np.float64)])
+        rows = (total[own[1:] - own[0]] - total[own[:-1] - own[0]]) / np.maximum(own[1:] - own[:-1], 1)[:, None]
+        rows[own[1:] == own[:-1]] = lowest
+        out[block] = np.stack([part.mean(axis=1) for part in np.array_split(rows, bands, axis=1)], axis=1)
+    return out
 
 
 def _predicted(aperture: np.ndarray, sound: np.ndarray, lag: int) -> float:

@@ -12,7 +12,7 @@ from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.capture.framing import beyond, cut_square, frame_face
 from talking_heads.media_core.capture.quality import Evidence, blinks, quality_report
 from talking_heads.media_core.capture.segment import pick_segment
-from talking_heads.media_core.capture.sync import sound_offset
+from talking_heads.media_core.capture.sync import BANDS, in_bands, sound_offset
 from talking_heads.media_core.errors import TalkingHeadsError
 from talking_heads.media_core.face.landmarks.raw_track import RawTrack, listed
 from talking_heads.media_core.face.track import FaceTrack, measure
@@ -118,8 +118,12 @@ def test_the_offset_of_the_sound(shift):
     samples = round(abs(shift) * sound.sample_rate)
     moved = np.pad(sound.waveform, ((0, 0), (samples, 0))) if shift > 0 else sound.waveform[:, samples:]
     aperture = lip_aperture(track.landmarks.points[..., :2]).numpy()
-    offset = sound_offset(aperture, encode_speech(Sound(np.ascontiguousarray(moved), sound.sample_rate)), 25.0)
+    speech = encode_speech(Sound(np.ascontiguousarray(moved), sound.sample_rate))
+    offset = sound_offset(aperture, speech, 25.0)
     assert offset.decided and -1 <= offset.frames - round(shift * 25) <= 2
+    reduced = in_bands(speech)
+    assert reduced.features.shape == (len(speech.features), BANDS)
+    assert np.allclose(sound_offset(aperture, reduced, 25.0).scores, offset.scores, atol=1e-3)
 
 
 def test_an_offset_that_cannot_be_told():
