@@ -155,8 +155,8 @@ def main() -> None:
     where = f"{versions}{'' if checkout else ' (the small host)'}, {'Nodes 2.0' if args.nodes2 else 'classic nodes'}"
     command = f"python benchmarks/newcomer.py{' --nodes2' * args.nodes2}"
     text = (f"# A newcomer's walk\n\n{date.today()}, {machine}, {where}; `{command}`. {args.about}\n\n"
-            f"Own time is reckoned from the steps ({CLICK:.2f} s a click, {FILE:.2f} s a file chosen), the machine's is measured; "
-            f"installing is not in it.\n\n{table(walks)}")
+            f"Own time is reckoned from the steps ({CLICK:.2f} s a click, {FILE:.2f} s a file chosen), the machine's is "
+            f"measured; installing is not in it.\n\n{table(walks)}")
     (results_folder() / "newcomer.md").write_text(text, "utf8")
     print(text)
 
