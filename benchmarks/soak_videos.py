@@ -14,6 +14,7 @@ from soak_watch import Watch, drift, temporary_files
 from talking_heads.cli import avatar_jobs, video_jobs
 from talking_heads.cli.loaded import Models
 from talking_heads.media_core.audio import Sound, load_sound, save_wav
+from talking_heads.media_core.image_reading import read_picture
 from talking_heads.media_core.video import probe
 
 FPS = 25
@@ -55,8 +56,8 @@ def portrait(work: Path, seconds: float, size: int, carrier: str) -> dict[str, A
     loop = 60 * FPS
     loops = max(2, -(-round(seconds * FPS) // loop))
     out, frames, face = work / f"{carrier}.mp4", loop * loops, work / f"face{size}.png"
-    cv2.imwrite(str(face), cv2.resize(cv2.imread(str(ROOT / "demo" / "demo_portrait.jpg")), (size, size),
-                                      interpolation=cv2.INTER_AREA))
+    picture = read_picture(ROOT / "demo" / "demo_portrait.jpg")[..., ::-1]
+    cv2.imwrite(str(face), cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
     speech = long_speech(work / "portrait.wav", loop, loops)
     more = [f"--carrier={carrier}", *(["--life=0"] if carrier == "picture" else [])]
     options = _options(video_jobs, str(speech), str(face), str(out), *more, f"--motion={_motion(work, face, loop, loops)}")
@@ -79,7 +80,7 @@ def atom(work: Path, seconds: float) -> dict[str, Any]:
         watch.at(round(done / total * watch.total))
         shown(done, total, {}, None)
 
-    face = LandmarkTrack(mean_face()[None])
+    face = LandmarkTrack(torch.from_numpy(mean_face()[None]).float())
     began = time.monotonic()
     made = speak(load_atom(SHIPPED_ATOM, "cpu"), sound, face, report=report)
     return {**watch.figures(), "frames": len(made), "seconds": time.monotonic() - began, "left": temporary_files(work)}
@@ -89,7 +90,6 @@ def _motion(work: Path, face: Path, loop: int, loops: int) -> Path:
     """AToM's motion of the first loop, over and over, as a file."""
     from dataclasses import replace
 
-    from talking_heads.media_core.image_reading import read_picture
     from talking_heads.moditalker_core.atom.checkpoints import SHIPPED_ATOM, load_atom
     from talking_heads.moditalker_core.pipeline import portrait_motion, speak
 

@@ -52,6 +52,7 @@ class Runner:
             self._broke(error)
         finally:
             self.node = PromptServer.instance.client_id = None
+            _trim()  # every job has threads of its own, and what they have freed would stay with each
         log.info("Prompt executed in %.2f seconds", time.perf_counter() - begun)
         return finished
 
