@@ -20,10 +20,11 @@ from ...media_core.speech import Speech
 from .config import TOKENS_PER_FRAME, LipConfig, SpeechInput
 
 BLOCK = 4096  # frames heard at once
-MOST_GAIN = 2.0  # how much wider than the network says a voice may open the mouth
+MOST_GAIN = 2.4  # how much wider than the network says a voice may open the mouth
+PEOPLE = 1.2  # how much wider real people move their lips than those learnt from (benchmarks/real_voices.py: amplitude)
 DOUBT = 25.0  # speaking frames that a voice needs until its own spread counts as much as that of the voices learnt from
-SOUGHT, SURE = 0.35, 0.75  # certainty of closed lips from which on they close, and at which they are shut
-SUREST, LEAST_SURE = 0.98, 0.4  # quantile of the probabilities of a speech that counts as certain, and the least that may
+SOUGHT, SURE = 0.1, 0.35  # certainty of closed lips from which on they close, and at which they are shut
+SUREST, LEAST_SURE = 0.98, 0.3  # quantile of the probabilities of a speech that counts as certain, and the least that may
 
 
 class LipNetwork(nn.Module):
@@ -139,7 +140,7 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
     return LipCurves(shapes=shapes, coefficients=coefficients,
                      closing=strength * certain(closed),
                      centre=some.mean(0) if len(some) else torch.zeros(network.config.shapes),
-                     gain=1 + strength * (spread_gain(some @ opening_of(shapes), network.config.spread) - 1),
+                     gain=1 + strength * (spread_gain(some @ opening_of(shapes), PEOPLE * network.config.spread) - 1),
                      weight=strength * network.config.weight)
 
 
