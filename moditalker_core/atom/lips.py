@@ -23,8 +23,8 @@ BLOCK = 4096  # frames heard at once
 MOST_GAIN = 2.4  # how much wider than the network says a voice may open the mouth
 PEOPLE = 1.2  # how much wider real people move their lips than those learnt from (benchmarks/real_voices.py: amplitude)
 DOUBT = 25.0  # speaking frames that a voice needs until its own spread counts as much as that of the voices learnt from
-SOUGHT, SURE = 0.1, 0.35  # certainty of closed lips from which on they close, and at which they are shut
-SUREST, LEAST_SURE = 0.98, 0.3  # quantile of the probabilities of a speech that counts as certain, and the least that may
+SOUGHT, SURE = 0.12, 0.35  # certainty of closed lips from which on they close, and at which they are shut
+SUREST, LEAST_SURE = 0.98, 0.5  # quantile of the probabilities of a speech that counts as certain, and the least that may
 
 
 class LipNetwork(nn.Module):
