@@ -1,6 +1,8 @@
 """Short forms of benchmarks/soak.py: what long videos use up, and that its measures find what is wrong."""
 from __future__ import annotations
 
+import mmap
+import os
 import sys
 from pathlib import Path
 
@@ -46,14 +48,16 @@ def test_forty_seconds_need_no_more_than_ten(soak, tmp_path, tiny_avatar):
 
 def test_what_grows_is_seen(soak, tmp_path):
     watch, kept, files = soak["watch"].Watch(100, looks=5), [], []
+    each = int(soak["watch"].resident(os.getpid()) * 2 ** 20) // 100  # bytes; new pages, where numpy may take what others gave back
     for done in range(1, 101):
-        kept.append(np.ones(1 << 20))  # 8 MiB
+        kept.append(mmap.mmap(-1, each))
+        kept[-1].write(b"1" * each)
         files.append((tmp_path / f".{done}.part").open("w"))
         watch.at(done)
     found = watch.figures()
     assert found["growth"] > 1.2 and found["handles"] > 50 and len(soak["watch"].temporary_files(tmp_path)) >= 100
-    for file in files:
-        file.close()
+    for one in (*files, *kept):
+        one.close()
 
 
 def test_colours_that_drift_are_seen(soak, tmp_path):

@@ -14,6 +14,7 @@ PIXELS = """() => {
   copy.drawImage(canvas, 0, 0, 64, 64)
   return Array.from(copy.getImageData(0, 0, 64, 64).data)
 }"""
+PLACES = "Object.fromEntries(app.graph.nodes.map(n => [n.id, [...n.pos]]))"  # their order is that in which they were touched
 
 
 def pixels(page: ComfyPage) -> list[int]:
@@ -58,11 +59,11 @@ def test_the_head_turns_speaks_and_stays(page):
     page.open_template(NAME)
     page.run()
     page.wait_done(900)
-    front, places = drawn(page), page.page.evaluate("app.graph.nodes.map(n => [...n.pos])")
+    front, places = drawn(page), page.page.evaluate(PLACES)
     drag(page, 60, 0)
     turned = drawn(page)
     assert difference(front, turned) > OTHER
-    assert page.page.evaluate("app.graph.nodes.map(n => [...n.pos])") == places, "the node stays where it is"
+    assert page.page.evaluate(PLACES) == places, "the node stays where it is"
     page.click(page.page.locator(".thp button", has_text="Front"))
     page.until(lambda: difference(front, pixels(page)) < SAME, 60, "the head is turned back")
     slide(page, 40)
@@ -72,6 +73,7 @@ def test_the_head_turns_speaks_and_stays(page):
     page.click(page.page.locator(".thp button").first)
     at = "() => Number(document.querySelector('.thp input[type=range]').value)"
     page.until(lambda: page.page.evaluate(at) > 5, 60, "it plays")
+    assert page.page.evaluate("document.querySelector('.thp').player.clock.context.state") == "running", "with sound"
     assert page.page.evaluate("() => document.querySelectorAll('.thp').length") == 1
     assert not page.notices()
 

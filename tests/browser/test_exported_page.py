@@ -126,6 +126,7 @@ def test_it_plays_with_sound_to_the_end_and_again(said, opened):
     assert page.evaluate(f"{PLAYER}.clock.sound.duration") == pytest.approx(SECONDS, abs=0.12)
     page.get_by_role("button", name="Play").click()
     until(page, f"{PLAYER}.shown.frame > 3")
+    assert page.evaluate(f"[{PLAYER}.clock.context.state, !!{PLAYER}.clock.source]") == ["running", True], "it is heard"
     until(page, f"!{PLAYER}.clock.playing && {PLAYER}.frame >= {frames - 2}")
     page.get_by_role("button", name="Play").click()
     until(page, f"{PLAYER}.clock.playing && {PLAYER}.clock.time < 0.9 || {PLAYER}.frame < {frames - 2}")

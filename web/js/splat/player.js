@@ -1,4 +1,4 @@
-// The player: canvas, buttons, the clock (the sound is the master), turning the head by dragging.
+// The player: canvas, buttons, the clock, turning the head by dragging.
 
 import { FARTHEST_PITCH, FARTHEST_YAW, within } from './camera.js'
 import { readPlayerFile } from './container.js'
@@ -23,6 +23,7 @@ const SLOW = 40 // ms a frame: a slower machine gets frames of the avatar's own 
 const TIMED = 6 // enlarged frames that are timed, the first one (which waits for compilers) not counted
 const LARGEST = 2 // times the avatar's own size
 const DEGREES = 0.4 // a px of dragging
+const WAKES = 500 // ms in which a browser that allows sound has begun
 
 /** Seconds as 1:02.3. */
 export function clock(seconds) {
@@ -35,47 +36,85 @@ export function frameAt(seconds, fps, frames) {
   return Math.min(Math.max(Math.floor(seconds * fps + 1e-6), 0), frames - 1)
 }
 
-/** How long a film runs: with sound the sound decides, without it the computer's clock. */
+/**
+ * Where a film is. With sound, what the loudspeaker plays is the clock, else the computer's. The sound is decoded and played by Web
+ * Audio: the addresses that an <audio> element needs are forbidden where a page's policy allows its own host only.
+ */
 export class Clock {
-  /** @param {number} length seconds  @param {HTMLAudioElement} [sound] */
+  /** @param {number} length seconds  @param {AudioBuffer} [sound] */
   constructor(length, sound) {
     this.length = length
     this.sound = sound
-    this.at = 0
-    this.begun = null
+    this.at = 0 // s, of the film, when it was started or stopped
+    this.begun = null // s, of the clock, since which it runs
   }
 
   get playing() {
-    return this.sound ? !this.sound.paused && !this.sound.ended : this.begun !== null
+    return this.begun !== null
   }
 
-  /** Seconds. */
+  /** Seconds of what counts the time. */
+  get now() {
+    return this.source ? this.context.currentTime - (this.context.outputLatency || 0) : performance.now() / 1000
+  }
+
+  /** Seconds of the film. */
   get time() {
-    if (this.sound) return Math.min(this.sound.currentTime, this.length)
-    return this.begun === null ? this.at : Math.min(this.at + (performance.now() - this.begun) / 1000, this.length)
+    return this.playing ? Math.min(this.at + Math.max(0, this.now - this.begun), this.length) : this.at
   }
 
   get ended() {
-    return this.sound ? this.sound.ended : this.time >= this.length
+    return this.time >= this.length
   }
 
   async play() {
+    if (this.playing) return
     if (this.ended) this.seek(0)
-    if (this.sound) await this.sound.play()
-    else if (this.begun === null) this.begun = performance.now()
+    if (this.sound && await this.heard()) this.start()
+    this.begun = this.source ? this.context.currentTime : this.now
+  }
+
+  /** Whether the browser lets sound out: it does after somebody has clicked; without that the film runs silently. */
+  async heard() {
+    this.context ??= new AudioContext()
+    await Promise.race([this.context.resume(), new Promise(resolve => setTimeout(resolve, WAKES))])
+    return this.context.state === 'running'
+  }
+
+  start() {
+    this.source = this.context.createBufferSource()
+    this.source.buffer = this.sound
+    this.source.connect(this.context.destination)
+    this.source.start(0, this.at)
   }
 
   pause() {
-    if (this.sound) return this.sound.pause()
     this.at = this.time
     this.begun = null
+    this.source?.stop()
+    this.source = undefined
   }
 
   seek(seconds) {
-    if (this.sound) this.sound.currentTime = seconds
-    this.at = seconds
-    if (this.begun !== null) this.begun = performance.now()
+    const { playing, source } = this
+    this.pause()
+    this.at = Math.min(seconds, this.length)
+    if (source) this.start()
+    if (playing) this.begun = source ? this.context.currentTime : this.now
   }
+
+  close() {
+    this.pause()
+    this.context?.close()
+  }
+}
+
+/**
+ * @param {Uint8Array} bytes of an audio file
+ * @returns {Promise<AudioBuffer>}
+ */
+function decodedSound(bytes) {
+  return new OfflineAudioContext(1, 1, 48000).decodeAudioData(bytes.slice().buffer)
 }
 
 function made(tag, properties, ...children) {
@@ -92,12 +131,8 @@ export class Player {
   constructor(host, file) {
     this.host = host
     this.file = file
-    const { fps, frames, sound, note } = file.header
-    if (sound) {
-      this.address = URL.createObjectURL(new Blob([file.sections.sound], { type: sound }))
-      this.sound = made('audio', { src: this.address, preload: 'auto' })
-    }
-    this.clock = new Clock(frames / fps, this.sound)
+    const { fps, frames, note } = file.header
+    this.clock = new Clock(frames / fps)
     this.orbit = { yaw: 0, pitch: 0 }
     this.shown = { frame: -1 }
     this.timed = [] // ms
@@ -113,6 +148,7 @@ export class Player {
     this.root = made('div', { className: 'thp' }, made('style', { textContent: STYLE }), this.canvas,
       made('div', { className: 'thp-bar' }, this.button, this.slider, this.time, front, full),
       made('div', { className: 'thp-note', textContent: note }))
+    this.root.player = this
     host.replaceChildren(this.root)
     this.listen()
   }
@@ -138,6 +174,7 @@ export class Player {
   /** Makes the renderer and shows the first frame. */
   async start() {
     this.renderer = await openRenderer(this.canvas, this.file)
+    if (this.file.header.sound) this.clock.sound ??= await decodedSound(this.file.sections.sound)
     this.shown.frame = -1
     this.refresh()
     return this
@@ -177,14 +214,14 @@ export class Player {
   update() {
     this.waiting = undefined
     if (this.closed) return
-    const { clock: { playing, ended, time } } = this
+    if (this.clock.ended) this.clock.pause()
+    const { clock: { playing, time } } = this
     this.button.textContent = playing ? '⏸' : '▶'
     this.button.setAttribute('aria-label', playing ? 'Pause' : 'Play')
     this.time.textContent = `${clock(time)} / ${clock(this.clock.length)}`
     this.slider.value = this.frame
     this.show(this.frame)
-    if (playing && ended) this.clock.pause()
-    else if (playing) this.refresh()
+    if (playing) this.refresh()
   }
 
   /** Draws a frame unless it is there already. */
@@ -217,11 +254,10 @@ export class Player {
   /** Stops, and gives everything back. */
   close() {
     this.closed = true
-    this.clock.pause()
+    this.clock.close()
     if (this.waiting !== undefined) cancelAnimationFrame(this.waiting)
     this.resized.disconnect()
     this.renderer?.dispose()
-    if (this.address) URL.revokeObjectURL(this.address)
     this.root.remove()
   }
 }
