@@ -48,7 +48,8 @@ def test_forty_seconds_need_no_more_than_ten(soak, tmp_path, tiny_avatar):
 
 def test_what_grows_is_seen(soak, tmp_path):
     watch, kept, files = soak["watch"].Watch(100, looks=5), [], []
-    each = int(soak["watch"].resident(os.getpid()) * 2 ** 20) // 100  # bytes; new pages, where numpy may take what others gave back
+    # Bytes. New pages: numpy may be given what others have left.
+    each = int(soak["watch"].resident(os.getpid()) * 2 ** 20) // 100
     for done in range(1, 101):
         kept.append(mmap.mmap(-1, each))
         kept[-1].write(b"1" * each)
