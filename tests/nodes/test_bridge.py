@@ -128,6 +128,15 @@ def test_compiling_gsplat_is_announced_where_a_film_is_to_be_drawn(bridge, monke
         assert happened == [*told, "tried"]
 
 
+class Motion:
+    """Nine frames."""
+
+    fps = 25.0
+
+    def __len__(self) -> int:
+        return 9
+
+
 @pytest.mark.parametrize("node, given, frames", [("RenderAvatarVideo", {"crf": 18}, 9),
                                                  ("RenderAvatar", {"start_frame": 2, "frame_count": 4}, 4)])
 def test_both_rendering_nodes_tell_of_it(bridge, monkeypatch, node, given, frames):
@@ -141,7 +150,7 @@ def test_both_rendering_nodes_tell_of_it(bridge, monkeypatch, node, given, frame
     render = sys.modules[bridge.__name__.replace("bridge", "render")]
     loaded = SimpleNamespace(model=SimpleNamespace(size=(8, 8)))
     with pytest.raises(KeyboardInterrupt):
-        getattr(render, node).execute(loaded, range(9), background="black", backend="auto", **given)
+        getattr(render, node).execute(loaded, Motion(), background="black", backend="auto", **given)
     assert asked == [("auto", bridge.NodeReport, frames)]
 
 
