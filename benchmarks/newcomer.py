@@ -38,7 +38,6 @@ LIMIT = 3600.0  # s for one run
 BUTTON = """([type, text]) => {
   const node = app.graph.nodes.find(n => n.type === type)
   const widget = node.widgets.find(w => w.type === 'button' || w.name === 'upload')
-  app.canvas.centerOnNode(node)
   const at = app.canvas.ds.convertOffsetToCanvas([node.pos[0] + node.size[0] / 2, node.pos[1] + widget.last_y + 10])
   const box = app.canvas.canvas.getBoundingClientRect()
   return [at[0] + box.x, at[1] + box.y]
@@ -76,6 +75,7 @@ class Newcomer:
         try:
             begun = time.monotonic()
             page.open()
+            page.browse_templates()
             page.open_template(template)
             walk.waited += time.monotonic() - begun
             walk.steps += ["ComfyUI-TalkingHeads", template]
