@@ -11,6 +11,7 @@ const LIVE_IMAGE = '$$canvas-image-preview' // ComfyUI's widget for the frames o
 const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
 const LEAST = 1 // seconds of a growing file that are worth opening
 const players = new WeakMap() // node -> its player
+const heights = new WeakMap() // node -> px, as it was made or opened
 
 // A player with sound on the nodes that make videos, from the first seconds that are there.
 app.registerExtension({
@@ -28,7 +29,11 @@ app.registerExtension({
     after(node, 'onExecuted', output => {
       if (output?.player?.length) playerOf(node).show(output.player)
     })
-    after(node, 'onConfigure', () => restore(node))
+    heights.set(node, node.size[1])
+    after(node, 'onConfigure', () => {
+      heights.set(node, node.size[1])
+      restore(node)
+    })
     after(node, 'onRemoved', () => {
       players.get(node)?.stop()
       players.delete(node)
@@ -154,8 +159,16 @@ class Player {
     this.choice.value = String(files.length - 1)
     this.choice.style.display = files.length > 1 ? '' : 'none'
     this.node.imgs = undefined // the last frame that was shown while the video was made (classic nodes)
+    const grown = this.node.widgets?.some(widget => widget.name === LIVE_IMAGE)
     removeWidget(this.node, LIVE_IMAGE)
     this.play(files.at(-1), at)
+    if (grown) this.shrink()
+  }
+
+  /** The room that ComfyUI made for the live image goes again: the node would lie over its neighbours. */
+  shrink() {
+    const height = Math.max(this.node.computeSize()[1], heights.get(this.node) ?? 0)
+    if (height < this.node.size[1]) this.node.setSize([this.node.size[0], height])
   }
 
   play(file, at = null) {
