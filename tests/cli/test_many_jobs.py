@@ -6,12 +6,10 @@ import os
 import shutil
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from ray_workers import processes
+from ray_workers import one_is_killed
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, main
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -79,20 +77,8 @@ def test_avatars_are_trained_by_any_number_of_workers_though_one_is_killed(sets,
     """The one that takes over goes on from what was saved."""
     assert main(["train", "avatar", "anna", "alone", *TINY]) == OK
     assert main(["train", "avatar", "anna", "ben", "one", *TINY]) == OK
-    killed = []
-
-    def kill() -> None:
-        until = time.monotonic() + 60
-        while not list(sets.glob("two/*_log/log.csv")) and time.monotonic() < until:
-            time.sleep(0.02)
-        for one in processes()[:1]:
-            os.kill(one, signal.SIGKILL)
-            killed.append(one)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    assert main(["train", "avatar", "anna", "ben", "two", *TINY, "--workers", "2"]) == OK
-    killer.join()
+    with one_is_killed(lambda: list(sets.glob("two/*_log/log.csv"))) as killed:
+        assert main(["train", "avatar", "anna", "ben", "two", *TINY, "--workers", "2"]) == OK
     assert killed and "trying again: A worker must live" in capsys.readouterr().err
     for name in ("anna", "ben"):
         assert Path("one", f"{name}.safetensors").read_bytes() == Path("two", f"{name}.safetensors").read_bytes()

@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from atom_files import save_tiny_atom
 from mtov_files import save_tiny_mtov
 from pack import ROOT
 from PIL import Image
-from ray_workers import processes
+from ray_workers import one_is_killed
 from talking_heads.cli import shared_video
 from talking_heads.cli.main import FAILED, INTERRUPTED, OK, main
 from talking_heads.media_core.audio import Sound, save_wav
@@ -148,19 +146,7 @@ def test_errors_keep_their_three_parts(place, ray, capsys):
 def test_two_workers_make_the_same_file_though_one_is_killed(place, ray):
     assert avatar("one.mp4", "--workers", "1") == OK
     assert avatar("two.mp4", "--workers", "2") == OK
-    killed = []
-
-    def kill() -> None:
-        until = time.monotonic() + 60
-        while not list(place.glob("three.mp4.parts/[0-9]*.mp4")) and time.monotonic() < until:
-            time.sleep(0.02)
-        for one in processes()[:1]:
-            os.kill(one, signal.SIGKILL)
-            killed.append(one)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    assert avatar("three.mp4", "--workers", "2") == OK
-    killer.join()
+    with one_is_killed(lambda: list(place.glob("three.mp4.parts/[0-9]*.mp4"))) as killed:
+        assert avatar("three.mp4", "--workers", "2") == OK
     assert killed and probe("one.mp4").frames == FRAMES
     assert Path("one.mp4").read_bytes() == Path("two.mp4").read_bytes() == Path("three.mp4").read_bytes()
