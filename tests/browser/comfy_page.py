@@ -31,6 +31,17 @@ NODES = """() => app.graph.nodes.map(n => ({id: n.id, type: n.type, title: n.tit
     {name: i.name, type: `${i.type}`, widget: !!i.widget, linked: i.link != null, optional: i.shape === 7})),
   outputs: (n.outputs || []).map(o => ({name: o.name, type: `${o.type}`}))}))"""
 
+# Pairs of nodes of which one lies on the other: [type, type, px of height and width that they share].
+OVERLAPS = """() => {
+  const boxes = app.graph.nodes.map(n => {
+    const [x, y, w, h] = n.getBounding()
+    return {type: n.type, x, y, right: x + w, bottom: y + h}
+  })
+  return boxes.flatMap((a, i) => boxes.slice(i + 1).map(b => [a.type, b.type,
+    Math.round(Math.min(a.bottom, b.bottom) - Math.max(a.y, b.y)), Math.round(Math.min(a.right, b.right) - Math.max(a.x, b.x))]))
+    .filter(pair => pair[2] > 0 && pair[3] > 0)
+}"""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -203,6 +214,15 @@ class ComfyPage:
             return [video[0] for video in self.page.evaluate(VIDEOS) if video[0] in made and video[3] > 0]
 
         return self.until(shown, limit, f"one of {sorted(made)} is shown as a video; the page has {self.page.evaluate(VIDEOS)}")
+
+    def text_shown(self, words: str, limit: float = 30.0) -> list[str]:
+        """What nodes show, where it has these words; waits for the first."""
+        look = """words => app.graph.nodes.flatMap(n => (n.widgets || []).map(w => `${w.value ?? ''}`)).filter(t => t.includes(words))"""
+        return self.until(lambda: self.page.evaluate(look, words), limit, f"a node shows {words!r}")
+
+    def overlaps(self) -> list[list]:
+        """Nodes that lie on one another now: [type, type, px of height, px of width shared]."""
+        return self.page.evaluate(OVERLAPS)
 
     def notices(self, within: float = 0.0) -> list[str]:
         """What the page complains about: missing media, nodes or models, refused prompts, errors. Waits `within` s for one."""

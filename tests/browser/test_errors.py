@@ -1,7 +1,9 @@
 """Mistakes as a user makes them: the page shows the node's own sentence, on the right node, and the console stays clean."""
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 
 import node_errors
 import pytest
@@ -17,9 +19,10 @@ ERRORS = "[app.lastExecutionError?.exception_message, JSON.stringify(app.lastNod
 SLOW = {"HMTalker_ImportTalkingGaussian", "HMTalker_TrainAvatar", "MoDiTalker_TrainAToM", "MoDiTalker_TrainMToV"}
 
 
-def numbered(prompt: dict) -> dict:
-    """With numbers as ids, which the page wants."""
-    ids = {name: str(i) for i, name in enumerate(prompt, 1)}
+def numbered(prompt: dict, counter: Iterator[int]) -> dict:
+    """With numbers as ids, which the page wants; none used before: of two API prompts loaded one after the other, frontend 1.49
+    gives a node's widget the value that one of the same id and name had."""
+    ids = {name: str(next(counter)) for name in prompt}
     return {ids[name]: {**node, "inputs": {key: [ids[value[0]], value[1]] if isinstance(value, list) else value
                                           for key, value in node["inputs"].items()}} for name, node in prompt.items()}
 
@@ -28,9 +31,10 @@ def numbered(prompt: dict) -> dict:
 def test_every_node_says_what_is_wrong(page, server):
     node_errors.write_bad_files(server.base)
     infos = server.get("/object_info")
-    wrong = []
+    wrong: list[str] = []
+    counter = itertools.count(1)
     for node_id in sorted(set(node_errors.MISTAKES) - SLOW):
-        page.page.evaluate(LOAD, numbered(node_errors.prompt(node_id, infos)))
+        page.page.evaluate(LOAD, numbered(node_errors.prompt(node_id, infos), counter))
         said = run_and_read(page, server)
         name = infos[node_id]["display_name"]
         words = node_errors.MISTAKES[node_id][1]

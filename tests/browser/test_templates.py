@@ -1,4 +1,4 @@
-"""Each template, opened from the template browser of a real ComfyUI and run once: is its video shown?"""
+"""Each template, opened from the template browser of a real ComfyUI and run once: is what it makes shown?"""
 from __future__ import annotations
 
 import json
@@ -27,9 +27,10 @@ def test_template_runs_as_it_opens(page, name):
     begun = time.monotonic()
     page.run()
     entry = page.wait_done(900)
-    shown = page.films_shown(entry)
+    shown = page.films_shown(entry) if "SaveVideo" in types_of(name) else page.text_shown("Saved models/")
     print(f"{name}: {time.monotonic() - begun:.1f} s from Run to {shown}; {page.clicks} clicks")
     assert not page.notices()
+    assert not page.overlaps(), "nodes lie on one another after the run"
     assert {node["type"] for node in page.nodes()} == types_of(name), "the page kept every node"
 
 
