@@ -164,15 +164,15 @@ class ComfyPage:
         app = self.page.get_by_test_id("linear-run-button")
         self.click(app.get_by_role("button").last if app.count() else self.page.get_by_test_id("queue-button"))
 
-    def type_into(self, node_type: str, widget: str, value: str) -> None:
-        """Types a number or text into a node's widget."""
-        node_id = next(node["id"] for node in self.nodes() if node["type"] == node_type)
+    def type_into(self, node: int | str, widget: str, value: str) -> None:
+        """Types a number or text into a widget of a node, which is given by its id or, where it is the only one, by its type."""
+        node_id = node if isinstance(node, int) else next(each["id"] for each in self.nodes() if each["type"] == node)
         field = self._field_of(node_id, widget)
         field.fill(value)
         self.page.keyboard.press("Enter")
         taken = "([id, name]) => app.graph.getNodeById(id).widgets.find(w => w.name === name).value"
         given = self.page.evaluate(taken, [node_id, widget])
-        assert str(given) == value, f"{widget!r} of {node_type} took {given} where {value} was typed"
+        assert f"{given}" == value, f"{widget!r} of {node} took {given} where {value} was typed"
 
     def _field_of(self, node_id: int, widget: str) -> Locator:
         """Clicks on a widget: the field to type in, on the node or in the little dialog of the classic canvas."""
@@ -217,7 +217,7 @@ class ComfyPage:
 
     def text_shown(self, words: str, limit: float = 30.0) -> list[str]:
         """What nodes show, where it has these words; waits for the first."""
-        look = """words => app.graph.nodes.flatMap(n => (n.widgets || []).map(w => `${w.value ?? ''}`)).filter(t => t.includes(words))"""
+        look = "words => [...document.querySelectorAll('.talking-heads-text')].map(t => t.innerText).filter(t => t.includes(words))"
         return self.until(lambda: self.page.evaluate(look, words), limit, f"a node shows {words!r}")
 
     def overlaps(self) -> list[list]:
