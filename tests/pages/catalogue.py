@@ -115,8 +115,8 @@ Press **Run** to see it with the demo video. For your own avatar:
 3. Run, and read the **Quality report**. Record again what it criticises.
 
 The preset **demo** takes minutes; **standard** needs a GPU. You can stop at any time: running it again continues.""",
-         Plan([["note", "1", "5"], ["2", "3"], ["4"], ["6", "7"], ["8", "9"]],
-              {"Input": [*"15"], "Dataset": [*"23"], "Training": [*"4"], "Video": [*"6789"]},
+         Plan([["note", "1", "5"], ["2"], ["4"], ["6", "7", "3"], ["8", "9"]],
+              {"Input": [*"15"], "Dataset": [*"2"], "Training": [*"4"], "Motion": [*"67"], "Report": [*"3"], "Video": [*"89"]},
               widths=(1, 1.05, 1.15, 1, 0.95), gutter=56),
          App([("1", "file", "video of you talking"), ("2", "name", "dataset name"), ("4", "name", "avatar name"),
               ("4", "preset", ""), ("4", "steps", ""), ("5", "audio", "what the avatar says")], ["9", "3"])),

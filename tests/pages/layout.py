@@ -15,7 +15,8 @@ GAP = TITLE + BADGE  # between a node and the place of the next in its group
 BAND, EDGE = 34, 12  # a group's title, and its frame beyond its nodes
 GROUP_GAP = EDGE + 6 + BAND + TITLE  # between the last node of a group and the first of the next
 COLOURS = {"Input": "#5b9bd5", "Recording": "#5b9bd5", "Face": "#c77dbb", "Dataset": "#c77dbb", "Landmarks": "#9a86e0",
-           "Speech": "#d9b44a", "New speech": "#d9b44a", "Motion": "#6fbf73", "Training": "#e0954a", "Video": "#e07a6a"}
+           "Speech": "#d9b44a", "New speech": "#d9b44a", "Motion": "#6fbf73", "Training": "#e0954a", "Video": "#e07a6a",
+           "Report": "#c77dbb"}
 NOTE = "note"
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_any_values_have_a_chart(node, values):
 def test_words(node):
     script = """import {clock, duration, headline, textHeight, clipped} from './words.js'
 const record = {state: 'running', step: 1200, steps: 5300, left: 250, phases: [[1, 'Stage face']]}
-console.log(JSON.stringify([[3, 42, 70, 3600, 7800].map(duration), [0, 65, 3725].map(clock), headline(record),
+console.log(JSON.stringify([[3, 42, 70, 3600, 7800].map(time => duration(time)), [0, 65, 3725].map(clock), headline(record),
   headline({...record, state: 'kept'}), headline({...record, left: null, phases: []}),
   [textHeight('a', 300), textHeight('a\\nb', 300), textHeight('x'.repeat(9000), 300)], clipped('x'.repeat(9000)).length]))"""
     durations, clocks, running, kept, early, heights, longest = node(script)
@@ -67,11 +68,29 @@ console.log(JSON.stringify([[3, 42, 70, 3600, 7800].map(duration), [0, 65, 3725]
     assert heights[0] < heights[1] < heights[2] <= 300 and longest < 4100
 
 
+def test_panels_speak_the_languages_of_the_labels(node):
+    """A panel asks for words by name: each is there in both languages, with the same gaps to fill."""
+    asked = {"finished", "interrupted", "failed", "goOnTip", "stopTip", "pause", "proRes", "videoGone"}
+    for script in (*SCRIPTS.parent.glob("*.js"), *SCRIPTS.glob("*.js"), SCRIPTS.parent / "splat" / "player.js"):
+        if script.name != "motion_editor.js":  # it has words of its own
+            asked |= set(re.findall(r"(?:say|words|ask)\('(\w+)'", script.read_text("utf8")))
+    script = f"""import {{speaking}} from './language.js'
+import {{headline}} from './words.js'
+const record = {{state: 'running', step: 1200, steps: 5300, left: 8000, phases: [[1, 'Stage face']]}}
+console.log(JSON.stringify([{json.dumps(sorted(asked))}.map(name => ['en', 'zh', 'fr'].map(l => speaking(l)(name, 1, 2))),
+  headline(record, speaking('zh-TW'))]))"""
+    words, running = node(script)
+    assert len(words) > 20 and running == "训练中 · 第 1,200 步，共 5,300 步 · Stage face · 约剩 2 小时 10 分钟"
+    for name, (english, chinese, other) in zip(sorted(asked), words, strict=True):
+        assert english == other != name and chinese != english and re.search("[\u4e00-\u9fff]", chinese), name
+        assert re.findall(r"\d", english) == re.findall(r"\d", chinese) and "undefined" not in english + chinese, name
+
+
 def test_the_words_for_a_time_are_python_s(node):
     from talking_heads.media_core.remaining import duration
 
     times = [0, 8, 10.4, 57, 58, 61, 3599, 3601, 5000, 86400]
-    said = node(f"import {{duration}} from './words.js'; console.log(JSON.stringify({times}.map(duration)))")
+    said = node(f"import {{duration}} from './words.js'; console.log(JSON.stringify({times}.map(time => duration(time))))")
     assert said == [duration(time) for time in times]
 
 

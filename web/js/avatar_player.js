@@ -2,6 +2,7 @@
 
 import { api } from '../../../scripts/api.js'
 import { app } from '../../../scripts/app.js'
+import { pageWords } from './on_node/language.js'
 import { after, keep } from './on_node/panels.js'
 import { openPlayer } from './splat/player.js'
 
@@ -22,6 +23,7 @@ app.registerExtension({
 class OnNode {
   constructor(node) {
     this.node = node
+    this.words = pageWords(app)
     this.host = document.createElement('div')
     this.host.style.cssText = 'width: 100%; height: 100%; min-height: 0; overflow: hidden'
     for (const event of ['pointerdown', 'mousedown']) this.host.addEventListener(event, e => e.stopPropagation())
@@ -30,7 +32,7 @@ class OnNode {
     })
     widget.serialize = false
     node.setSize([Math.max(SIZE[0], node.size[0]), Math.max(SIZE[1], node.size[1])])
-    this.say('Run the workflow to see the avatar here.')
+    this.say(this.words('noAvatar'))
     after(node, 'onExecuted', output => this.play(output?.[OUTPUT]?.[0]))
     after(node, 'onConfigure', () => this.restore())
     after(node, 'onRemoved', () => this.close())
@@ -50,10 +52,10 @@ class OnNode {
     keep(app, this.node, KEPT, file)
     try {
       const answer = await api.fetchApi(`/view?${new URLSearchParams(file)}`)
-      if (!answer.ok) throw new Error('The avatar is no longer in ComfyUI\'s temp folder. Run the workflow again.')
+      if (!answer.ok) throw new Error(this.words('avatarGone'))
       const content = await answer.arrayBuffer()
       if (this.shown !== file.filename) return
-      const player = await openPlayer(this.host, content)
+      const player = await openPlayer(this.host, content, this.words)
       if (this.shown === file.filename) this.player = player
       else player.close()
     } catch (error) {

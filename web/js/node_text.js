@@ -39,7 +39,9 @@ function textPanel(node) {
   let panel = null
   return text => {
     box.textContent = text
-    panel ??= addPanel(node, 'talking_heads_text', box, () => textHeight(box.textContent, node.size[0]))
+    const tall = () => textHeight(box.textContent, node.size[0])
+    box.style.maxHeight = `${tall()}px` // Nodes 2.0 would let it grow over the nodes below
+    panel ??= addPanel(node, 'talking_heads_text', box, tall)
     panel.fit()
   }
 }

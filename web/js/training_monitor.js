@@ -1,6 +1,7 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
 import { HEIGHT, WIDTH, charts } from './on_node/charts.js'
+import { pageWords } from './on_node/language.js'
 import { addPanel, after, element, keep, nodeOf, viewUrl } from './on_node/panels.js'
 import { headline } from './on_node/words.js'
 
@@ -12,10 +13,7 @@ const SVG = 'http://www.w3.org/2000/svg'
 const CHART = HEIGHT + 20 // px, with its title
 const STRIP = 58 // px
 const WAKES = 500 // ms in which ComfyUI's worker, idle, clears its cache
-const DOES = { // what the button says in a state, and its tooltip
-  running: ['Stop and keep', 'End the training after this step and use what has been trained so far.'],
-  kept: ['Train on', "Run the workflow again, with ComfyUI's cache of results cleared: the training goes on where it was stopped."]
-}
+const DOES = { running: ['stop', 'stopTip'], kept: ['goOn', 'goOnTip'] } // the button's words and tooltip in a state
 const monitors = new WeakMap() // node -> its monitor
 
 // Curves, earlier previews, the time left and "Stop and keep" on the nodes that train.
@@ -49,6 +47,7 @@ function monitorOf(node) {
 class Monitor {
   constructor(node) {
     this.node = node
+    this.say = pageWords(app)
     this.record = null
     this.large = null // the step of the preview that is shown large
     this.tall = 0 // px of that preview
@@ -103,14 +102,14 @@ class Monitor {
   show(record) {
     this.record = record
     keep(app, this.node, KEPT, { subfolder: record.subfolder })
-    this.words.textContent = headline(record)
+    this.words.textContent = headline(record, this.say)
     this.bar.style.width = `${100 * record.step / Math.max(1, record.steps)}%`
     this.figures.textContent = this.figures.title = record.caption
     const does = DOES[record.state]
     this.button.style.display = does ? '' : 'none'
     if (does && this.asked !== `${record.run} ${record.state}`) {
       this.button.disabled = false
-      ;[this.button.textContent, this.button.title] = does
+      ;[this.button.textContent, this.button.title] = does.map(name => this.say(name))
     }
     this.draw(charts(record))
     this.previews(record)
@@ -149,7 +148,7 @@ class Monitor {
     this.strip.replaceChildren(...record.previews.map(([step, name]) => {
       const image = element('img', { height: '100%', borderRadius: '3px', cursor: 'zoom-in', flex: 'none' })
       image.src = this.url(name)
-      image.title = image.alt = `step ${step.toLocaleString('en')}`
+      image.title = image.alt = this.say('step', step.toLocaleString('en'))
       image.addEventListener('click', () => this.enlarge(this.large === step ? null : step))
       return image
     }))
@@ -177,15 +176,15 @@ class Monitor {
   }
 
   /** Says what was asked for until another state is told. */
-  ask(words) {
+  ask(name) {
     this.asked = `${this.record.run} ${this.record.state}`
     this.button.disabled = true
-    this.button.textContent = words
+    this.button.textContent = this.say(name)
   }
 
   /** Trains on. ComfyUI has the result of a training that was stopped and kept in its cache, and would not run the node again. */
   async goOn() {
-    this.ask('Going on …')
+    this.ask('goingOn')
     const body = JSON.stringify({ free_memory: true })
     const answer = await api.fetchApi('/free', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })
     if (answer.ok) {
@@ -196,12 +195,12 @@ class Monitor {
       this.asked = null
       if (this.record.state === 'kept') this.show(this.record)
     }, 20 * WAKES) // a prompt that was refused tells nothing
-    if (!answer.ok) this.figures.textContent = `ComfyUI refused the request (${answer.status}): clear its cache of results, then run the node again.`
+    if (!answer.ok) this.figures.textContent = this.say('notFreed', answer.status)
   }
 
   /** Asks the run to end: a file of its name in ComfyUI's temp folder, by the same way as any upload. */
   async stop() {
-    this.ask('Stopping …')
+    this.ask('stopping')
     const form = new FormData()
     form.append('image', new File(['stop and keep'], `${this.record.run}.txt`, { type: 'text/plain' }))
     form.append('type', 'temp')
@@ -211,7 +210,7 @@ class Monitor {
     if (!answer.ok) {
       this.asked = null
       this.show(this.record)
-      this.figures.textContent = `ComfyUI refused the request (${answer.status}): use its own Interrupt, which keeps the state.`
+      this.figures.textContent = this.say('notStopped', answer.status)
     }
   }
 }

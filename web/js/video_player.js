@@ -1,6 +1,7 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
 import { GrowingVideo, allowsBlobs } from './on_node/growing.js'
+import { pageWords } from './on_node/language.js'
 import { addPanel, after, element, keep, nodeOf, removeWidget, viewUrl } from './on_node/panels.js'
 import { clock } from './on_node/words.js'
 
@@ -9,6 +10,8 @@ const EVENT = 'talking_heads.video'
 const KEPT = 'talking_heads_player' // the property that names the files of a node's videos
 const LIVE_IMAGE = '$$canvas-image-preview' // ComfyUI's widget for the frames of a running node
 const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
+// Beside the player, Nodes 2.0 would go on showing the last frame that came while the video was made, over the node below.
+const HIDES_FRAME = '[data-node-id]:has(.talking-heads-player) :is(img[src^="blob:"], img[src^="blob:"] + div) { display: none }'
 const LEAST = 1 // seconds of a growing file that are worth opening
 const players = new WeakMap() // node -> its player
 const heights = new WeakMap() // node -> px, as it was made or opened
@@ -17,6 +20,7 @@ const heights = new WeakMap() // node -> px, as it was made or opened
 app.registerExtension({
   name: 'TalkingHeads.VideoPlayer',
   setup() {
+    document.head.append(Object.assign(document.createElement('style'), { textContent: HIDES_FRAME }))
     api.addEventListener(EVENT, ({ detail }) => {
       const node = nodeOf(app.rootGraph ?? app.graph, detail.node)
       if (!node || node.comfyClass !== detail.node_type) return
@@ -76,6 +80,7 @@ function recentVideos() {
 class Player {
   constructor(node) {
     this.node = node
+    this.say = pageWords(app)
     this.files = []
     this.live = null
     this.panel = null
@@ -112,7 +117,7 @@ class Player {
 
   /** A video that is being made. @param {object} told docs/comfyui.md#videos-while-they-are-made */
   async growing(told) {
-    this.words.textContent = `Being made: ${clock(told.seconds)} of ${clock(told.total)}`
+    this.words.textContent = this.say('growing', clock(told.seconds), clock(told.total))
     if (this.live?.filename === told.filename) return this.more(told)
     this.stop()
     this.choice.style.display = 'none'
@@ -141,7 +146,7 @@ class Player {
   /** It is whole, or will never be. */
   ended() {
     this.live?.growing?.end()
-    this.words.textContent = 'No longer being made'
+    this.words.textContent = this.say('ended')
   }
 
   stop() {
@@ -155,7 +160,7 @@ class Player {
     this.stop()
     this.files = files
     keep(app, this.node, KEPT, files)
-    this.choice.replaceChildren(...files.map((file, i) => Object.assign(element('option', {}, `${i + 1} of ${files.length}`), { value: i })))
+    this.choice.replaceChildren(...files.map((file, i) => Object.assign(element('option', {}, this.say('choice', i + 1, files.length)), { value: i })))
     this.choice.value = String(files.length - 1)
     this.choice.style.display = files.length > 1 ? '' : 'none'
     this.node.imgs = undefined // the last frame that was shown while the video was made (classic nodes)
@@ -184,8 +189,6 @@ class Player {
   failed() {
     if (this.live || !this.video.getAttribute('src')) return
     const file = this.files[Number(this.choice.value)] ?? this.files.at(-1)
-    this.words.textContent = file?.filename.endsWith('.mov')
-      ? 'Browsers cannot play ProRes: save the video and open it in a player.'
-      : 'The video is no longer in ComfyUI\'s temp folder: run the node again.'
+    this.words.textContent = this.say(file?.filename.endsWith('.mov') ? 'proRes' : 'videoGone')
   }
 }

@@ -1,6 +1,8 @@
 /**
  * Words and sizes of the panels; nothing here touches the page.
  */
+import { speaking } from './language.js'
+
 const LONGEST = 4000 // characters of a text that are kept in a workflow
 const LINE = 15 // px
 const LETTER = 5.8 // px, on average
@@ -29,14 +31,16 @@ export function textHeight(text, width) {
 /**
  * A time as it is said: '8 s', '40 s', '4 min', '2 h 10 min'.
  * @param {number} seconds
+ * @param {Function} [say] of language.js
  * @returns {string}
  */
-export function duration(seconds) {
-  if (seconds < 57.5) return `${seconds < 10 ? Math.round(seconds) : 5 * Math.round(seconds / 5)} s`
+export function duration(seconds, say = speaking('en')) {
+  if (seconds < 57.5) return say('seconds', seconds < 10 ? Math.round(seconds) : 5 * Math.round(seconds / 5))
   const minutes = Math.round(seconds / 60)
-  if (minutes < 60) return `${minutes} min`
+  if (minutes < 60) return say('minutes', minutes)
   const tens = 10 * Math.round(seconds / 600)
-  return tens % 60 ? `${Math.floor(tens / 60)} h ${tens % 60} min` : `${tens / 60} h`
+  const hours = say('hours', Math.floor(tens / 60))
+  return tens % 60 ? `${hours} ${say('minutes', tens % 60)}` : hours
 }
 
 /**
@@ -51,20 +55,16 @@ export function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
 }
 
-const ENDS = {
-  running: 'Training', finished: 'Finished', kept: 'Stopped and kept', interrupted: 'Interrupted: run it again to go on',
-  failed: 'Stopped by an error'
-}
-
 /**
  * 'Training · step 120 of 530 · Stage face · about 4 min left'
  * @param {{state: string, step: number, steps: number, left: number|null, phases: [number, string][]}} record
+ * @param {Function} [say] of language.js
  * @returns {string}
  */
-export function headline(record) {
+export function headline(record, say = speaking('en')) {
   const running = record.state === 'running'
   const phase = running ? record.phases?.at(-1)?.[1] : ''
-  const left = running && record.left >= 10 ? `about ${duration(record.left)} left` : ''
-  const steps = `step ${record.step.toLocaleString('en')} of ${record.steps.toLocaleString('en')}`
-  return [ENDS[record.state] ?? record.state, steps, phase, left].filter(Boolean).join(' · ')
+  const left = running && record.left >= 10 ? say('left', duration(record.left, say)) : ''
+  const steps = say('steps', record.step.toLocaleString('en'), record.steps.toLocaleString('en'))
+  return [say(record.state), steps, phase, left].filter(Boolean).join(' · ')
 }

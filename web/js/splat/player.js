@@ -19,6 +19,8 @@ const STYLE = `
 .thp-failed { padding: 1em; text-align: center }
 .thp:fullscreen { background: #000; padding: 8px }
 `
+const ENGLISH = { play: 'Play', pause: 'Pause', time: 'Time', turn: 'Drag to turn the head', front: 'Front',
+  frontTip: 'Look from the front again', full: 'Full size' }
 const SLOW = 40 // ms a frame: a slower machine gets frames of the avatar's own size
 const TIMED = 6 // enlarged frames that are timed, the first one (which waits for compilers) not counted
 const LARGEST = 2 // times the avatar's own size
@@ -127,24 +129,26 @@ export class Player {
   /**
    * @param {HTMLElement} host is filled
    * @param {{header: object, sections: object}} file
+   * @param {function(string): string} [say] the controls' words by their names
    */
-  constructor(host, file) {
+  constructor(host, file, say = name => ENGLISH[name]) {
     this.host = host
+    this.say = say
     this.file = file
     const { fps, frames, note } = file.header
     this.clock = new Clock(frames / fps)
     this.orbit = { yaw: 0, pitch: 0 }
     this.shown = { frame: -1 }
     this.timed = [] // ms
-    this.canvas = made('canvas', { title: 'Drag to turn the head' })
+    this.canvas = made('canvas', { title: say('turn') })
     this.button = made('button', { textContent: '▶', onclick: () => this.toggle() })
-    this.button.setAttribute('aria-label', 'Play')
+    this.button.setAttribute('aria-label', say('play'))
     this.slider = made('input', { type: 'range', min: 0, max: frames - 1, step: 1, value: 0 })
-    this.slider.setAttribute('aria-label', 'Time')
+    this.slider.setAttribute('aria-label', say('time'))
     this.slider.oninput = () => this.seek(Number(this.slider.value))
     this.time = made('span', { textContent: clock(0) })
-    const front = made('button', { textContent: 'Front', title: 'Look from the front again', onclick: () => this.turn(0, 0) })
-    const full = made('button', { textContent: 'Full size', onclick: () => this.fullSize() })
+    const front = made('button', { textContent: say('front'), title: say('frontTip'), onclick: () => this.turn(0, 0) })
+    const full = made('button', { textContent: say('full'), onclick: () => this.fullSize() })
     this.root = made('div', { className: 'thp' }, made('style', { textContent: STYLE }), this.canvas,
       made('div', { className: 'thp-bar' }, this.button, this.slider, this.time, front, full),
       made('div', { className: 'thp-note', textContent: note }))
@@ -217,7 +221,7 @@ export class Player {
     if (this.clock.ended) this.clock.pause()
     const { clock: { playing, time } } = this
     this.button.textContent = playing ? '⏸' : '▶'
-    this.button.setAttribute('aria-label', playing ? 'Pause' : 'Play')
+    this.button.setAttribute('aria-label', this.say(playing ? 'pause' : 'play'))
     this.time.textContent = `${clock(time)} / ${clock(this.clock.length)}`
     this.slider.value = this.frame
     this.show(this.frame)
@@ -266,11 +270,12 @@ export class Player {
  * A player for a file's bytes.
  * @param {HTMLElement} host is filled; where it fails, with a sentence
  * @param {ArrayBuffer} buffer
+ * @param {function(string): string} [say] the controls' words by their names; English without
  * @returns {Promise<Player>}
  */
-export async function openPlayer(host, buffer) {
+export async function openPlayer(host, buffer, say) {
   try {
-    return await new Player(host, await readPlayerFile(buffer)).start()
+    return await new Player(host, await readPlayerFile(buffer), say).start()
   } catch (error) {
     host.replaceChildren(made('div', { className: 'thp-failed', textContent: error.message }))
     throw error
