@@ -98,7 +98,9 @@ def _files(prefix: str, location: str) -> list[Path]:
     base = folder_paths.get_input_directory() if location == "input" else folder_paths.get_output_directory()
     start = contained(base, prefix, links_may_leave=True)
     if not start.parent.is_dir():
-        raise TalkingHeadsError("The chunks' folder must be there", f"no folder {prefix.rpartition('/')[0]!r} in {location}",
+        folder = prefix.rpartition("/")[0]
+        raise TalkingHeadsError("The chunks' folder must be there",
+                                f"no folder {folder!r} in {location}" if folder else f"ComfyUI has no folder {location} yet",
                                 "Check filename_prefix, and that the chunks were saved or copied there")
     return sorted(path for path in start.parent.iterdir() if path.name.startswith(start.name) and not is_temporary(path.name)
                   and path.suffix.lower() in ENDINGS)

@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "TalkingHead_HeadPose": ({"movement": "recorded"}, "avatar"),
     "TalkingHead_ImportAVE": ({}, "checkpoint"),
     "TalkingHead_ImportActionUnits": ({"file": "none.csv"}, "none.csv"),
-    "TalkingHead_JoinChunks": ({"filename_prefix": "none"}, "none"),
+    "TalkingHead_JoinChunks": ({"filename_prefix": "none/video"}, "'none'"),
     "TalkingHead_LoadActionUnits": ({"file": "none.safetensors"}, "none.safetensors"),
     "TalkingHead_LoadAudioBatch": ({"pattern": "*.nothing"}, "*.nothing"),
     "TalkingHead_LoadDataset": ({"folder": "none"}, "none"),

@@ -155,8 +155,10 @@ class ComfyPage:
         self.page.keyboard.type(words)
         self.click(results.filter(has_text=words).first)
         self.page.mouse.move(WINDOW["width"] / 2, 300)
-        self.click(self.page.locator("#graph-canvas"))  # lays down the node that follows the pointer
-        self._until("app.graph.nodes.length > 0", f"{words!r} is in the graph")
+        self.page.wait_for_timeout(300)  # the node follows the pointer, with what may lie on it
+        self.clicks += 1
+        self.page.mouse.click(WINDOW["width"] / 2, 300)  # lays it down
+        self._until("app.graph.nodes.length > 0 && !app.graph.nodes.some(n => n.flags?.ghost)", f"{words!r} is in the graph")
 
     def run(self) -> None:
         """Run, of the graph or of the app's form."""
@@ -166,7 +168,8 @@ class ComfyPage:
 
     def type_into(self, node: int | str, widget: str, value: str) -> None:
         """Types a number or text into a widget of a node, which is given by its id or, where it is the only one, by its type."""
-        node_id = node if isinstance(node, int) else next(each["id"] for each in self.nodes() if each["type"] == node)
+        ids = {each["id"] for each in self.nodes()}  # numbers or, in older frontends, words
+        node_id = node if node in ids else next(each["id"] for each in self.nodes() if each["type"] == node)
         field = self._field_of(node_id, widget)
         field.fill(value)
         self.page.keyboard.press("Enter")
@@ -174,7 +177,7 @@ class ComfyPage:
         given = self.page.evaluate(taken, [node_id, widget])
         assert f"{given}" == value, f"{widget!r} of {node} took {given} where {value} was typed"
 
-    def _field_of(self, node_id: int, widget: str) -> Locator:
+    def _field_of(self, node_id: int | str, widget: str) -> Locator:
         """Clicks on a widget: the field to type in, on the node or in the little dialog of the classic canvas."""
         if self.nodes2:
             node = self.page.locator(f'[data-node-id="{node_id}"]')

@@ -97,3 +97,13 @@ def test_no_such_folder(host, prefix, words):
     prompt = {"1": node("TalkingHead_JoinChunks", filename_prefix=prefix, location="input"),
               "9": node("TalkingHead_SaveVideoFile", video=["1", 0], filename_prefix="joined")}
     assert words in failure(host.run(prompt))
+
+
+def test_before_comfyui_has_saved_anything(host, monkeypatch, tmp_path):
+    """Its output folder is made with the first file."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path / "later"))
+    prompt = {"1": node("TalkingHead_JoinChunks", filename_prefix="film", location="output"),
+              "9": node("TalkingHead_SaveVideoFile", video=["1", 0], filename_prefix="joined")}
+    assert "ComfyUI has no folder output yet" in failure(host.run(prompt))

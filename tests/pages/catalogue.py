@@ -198,8 +198,8 @@ Press **Run**. The avatar says what is said in the driving video, with the face 
 - **Stronger or calmer:** **scale factor** on **Upper face**, **amount** on **Head Pose**.
 
 {_SYNTHETIC}""",
-         Plan([["note", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9"], ["10"]],
-              {"Input": [*"12"], "Landmarks": [*"345"], "Motion": [*"678"], "Video": ["9", "10"]},
+         Plan([["note", "1", "2"], ["3", "4"], ["6", "7", "5", "8"], ["9"], ["10"]],
+              {"Input": [*"12"], "Landmarks": [*"34"], "Motion": [*"5678"], "Video": ["9", "10"]},
               widths=(1, 1, 1, 1, 1.2), gutter=56)),
     Page("avatar_player", "12 Avatar in 3D", f"""\
 ## The avatar speaks in 3D

@@ -25,7 +25,7 @@ PREVIEWS = {
     "TalkingHead_PortraitLandmarks": 1.0, "TalkingHead_PrepareDataset": 1.0, "TalkingHead_PreviewLandmarks": 1.0,
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
-TEXT = 60  # of some lines
+TEXT, LONG_TEXT = 60, 109  # of some lines; the most that the page keeps for one that scrolls
 # Widgets that the pack's JavaScript adds below a node's own, and hides those that they stand for: (height, hidden widgets).
 EDITORS = {"MoDiTalker_EditMotion": (580, 1), "HMTalker_EditAvatarMotion": (680, 1)}
 # Nodes that say, on themselves, what they loaded or made.
@@ -40,6 +40,8 @@ SAYS = {
     "TalkingHead_MotionDataset", "TalkingHead_PickSegment", "TalkingHead_PortraitLandmarks", "TalkingHead_PrepareDataset",
     "TalkingHead_SaveLandmarks", "TalkingHead_SyntheticSubject", "TalkingHead_TrackFace",
 }
+# Those whose text is long.
+SAYS_MUCH = {"HMTalker_LoadAvatar", "TalkingHead_PrepareDataset", "TalkingHead_TrackFace"}
 # Core's own: with the image, the player or the text that the page adds to them.
 CORE = {"LoadAudio": 165, "LoadImage": 352, "LoadVideo": 85, "PreviewImage": 260, "SaveVideo": 130, "CreateVideo": 112,
         "PreviewAny": 180, "PreviewAudio": 100, "SaveAudio": 130}
@@ -77,7 +79,7 @@ def least_height(kind: str, info: Mapping[str, Any]) -> int:
     shown = [name for name in set(names) if not options[name].get("advanced")]
     vue = SLOT * rows + WIDGET_2 * len(shown) + 38 + tall + (24 if len(shown) < len(set(names)) else 0)
     editor, hidden = EDITORS.get(kind, (0, 0))
-    return max(classic, vue) + preview_room(kind) + TEXT * (kind in SAYS) + editor - hidden * WIDGET
+    return max(classic, vue) + preview_room(kind) + text_room(kind) + editor - hidden * WIDGET
 
 
 def note_height(text: str, width: float) -> int:
@@ -94,6 +96,11 @@ def note_height(text: str, width: float) -> int:
 def preview_room(kind: str) -> int:
     """What a node keeps free for its preview."""
     return LEAST_PREVIEW if kind in PREVIEWS else 0
+
+
+def text_room(kind: str) -> int:
+    """What a node keeps free for what it says."""
+    return LONG_TEXT if kind in SAYS_MUCH else TEXT if kind in SAYS else 0
 
 
 def input_height(name: str, info: Mapping[str, Any]) -> float:

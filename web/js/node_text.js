@@ -1,14 +1,19 @@
 import { app } from '../../../scripts/app.js'
 import { addPanel, after, element, keep, removeWidget } from './on_node/panels.js'
-import { clipped, textHeight } from './on_node/words.js'
+import { clipped, leastTextHeight, textHeight } from './on_node/words.js'
 
 const OURS = /^(HMTalker|MoDiTalker|TalkingHead)_/
 const KEPT = 'talking_heads_text' // the property that keeps a node's text in the workflow
+// Nodes 2.0 would let a long text grow over the node below.
+const ROOM = `[data-node-id] .talking-heads-text { max-height: ${leastTextHeight(Infinity)}px }`
 const CORES_OWN = '$$node-text-preview' // what ComfyUI shows of the same text while the node runs
 
 // What a node says of its result stands on the node, and is still there after a reload.
 app.registerExtension({
   name: 'TalkingHeads.NodeText',
+  setup() {
+    document.head.append(element('style', {}, ROOM))
+  },
   nodeCreated(node) {
     if (!OURS.test(node.comfyClass ?? '')) return
     let shown = null
@@ -40,8 +45,8 @@ function textPanel(node) {
   return text => {
     box.textContent = text
     const tall = () => textHeight(box.textContent, node.size[0])
-    box.style.maxHeight = `${tall()}px` // Nodes 2.0 would let it grow over the nodes below
-    panel ??= addPanel(node, 'talking_heads_text', box, tall)
+    const least = () => leastTextHeight(tall())
+    panel ??= addPanel(node, 'talking_heads_text', box, tall, { least })
     panel.fit()
   }
 }

@@ -20,7 +20,7 @@ const heights = new WeakMap() // node -> px, as it was made or opened
 app.registerExtension({
   name: 'TalkingHeads.VideoPlayer',
   setup() {
-    document.head.append(Object.assign(document.createElement('style'), { textContent: HIDES_FRAME }))
+    document.head.append(element('style', {}, HIDES_FRAME))
     api.addEventListener(EVENT, ({ detail }) => {
       const node = nodeOf(app.rootGraph ?? app.graph, detail.node)
       if (!node || node.comfyClass !== detail.node_type) return

@@ -35,13 +35,14 @@ export function viewUrl(api, file, fresh = '') {
  * @param {string} name of the widget
  * @param {HTMLElement} element
  * @param {() => number} height in px at a zoom of 1, of what it needs now
- * @param {{grows?: boolean}} [options] whether it takes up what room the node has beyond that
+ * @param {{grows?: boolean, least?: () => number}} [options] whether it takes up what room the node has beyond that; how little it
+ *   makes do with (all of `height`)
  * @returns {{fit: () => void}} call fit() when the height has changed
  */
-export function addPanel(node, name, element, height, { grows = false } = {}) {
+export function addPanel(node, name, element, height, { grows = false, least = height } = {}) {
   const limits = grows ? {} : { getMaxHeight: height }
   const widget = node.addDOMWidget(name, name, element, {
-    serialize: false, hideOnZoom: false, getMinHeight: height, getValue: () => '', setValue() {}, ...limits
+    serialize: false, hideOnZoom: false, getMinHeight: least, getValue: () => '', setValue() {}, ...limits
   })
   widget.serialize = false
   // Keys and the wheel belong to the panel, not to the canvas behind it.

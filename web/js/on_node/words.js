@@ -8,6 +8,7 @@ const LINE = 15 // px
 const LETTER = 5.8 // px, on average
 const EDGES = 34 // px beside the letters
 const TALLEST = 12 // lines before a text scrolls
+const FEW = 5 // lines that it has where a node has no more room
 
 /**
  * @param {string} text
@@ -26,6 +27,14 @@ export function textHeight(text, width) {
   const letters = Math.max(10, Math.floor((width - EDGES) / LETTER))
   const lines = text.split('\n').reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / letters)), 0)
   return LINE * Math.min(TALLEST, lines) + 34
+}
+
+/**
+ * @param {number} full px that a text needs, of textHeight()
+ * @returns {number} px that it has in any case: a few lines, beyond which it scrolls unless the node has room
+ */
+export function leastTextHeight(full) {
+  return Math.min(full, LINE * FEW + 34)
 }
 
 /**
