@@ -191,10 +191,10 @@ running it again continues.
     Page("expression_transfer", "11 Expression transfer", f"""\
 ## Your face moves the avatar's
 
-Press **Run**. The avatar says what is said in the driving video, with the face and the head movement of who says it.
+Press **Run**. The avatar says what the driving video says, with its face and head movement.
 
 - **Your own video:** {_OWN} **Driving video**: one person facing the camera, with audio. Film people only with their consent.
-- **Your own avatar:** make one with template **3 Video to avatar**, then choose it on **Load Avatar**.
+- **Your own avatar:** make one with template **3**, then choose it on **Load Avatar**.
 - **Stronger or calmer:** **scale factor** on **Upper face**, **amount** on **Head Pose**.
 
 {_SYNTHETIC}""",
