@@ -191,7 +191,7 @@ running it again continues.
     Page("expression_transfer", "11 Expression transfer", f"""\
 ## Your face moves the avatar's
 
-Press **Run**. The avatar says what the driving video says, with its face and head movement.
+Press **Run**: the avatar speaks and moves as the driving video does.
 
 - **Your own video:** {_OWN} **Driving video**: one person facing the camera, with audio. Film people only with their consent.
 - **Your own avatar:** make one with template **3**, then choose it on **Load Avatar**.

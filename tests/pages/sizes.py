@@ -25,7 +25,7 @@ PREVIEWS = {
     "TalkingHead_PortraitLandmarks": 1.0, "TalkingHead_PrepareDataset": 1.0, "TalkingHead_PreviewLandmarks": 1.0,
     "TalkingHead_SyntheticSubject": 1.0, "TalkingHead_TrackFace": 0.75,
 }
-TEXT, LONG_TEXT = 60, 109  # of some lines; the most that the page keeps for one that scrolls
+TEXT, LONG_TEXT = 60, 94  # of some lines; the most that the page keeps for one that scrolls
 # Widgets that the pack's JavaScript adds below a node's own, and hides those that they stand for: (height, hidden widgets).
 EDITORS = {"MoDiTalker_EditMotion": (580, 1), "HMTalker_EditAvatarMotion": (680, 1)}
 # Nodes that say, on themselves, what they loaded or made.

@@ -167,13 +167,19 @@ class Player {
     const grown = this.node.widgets?.some(widget => widget.name === LIVE_IMAGE)
     removeWidget(this.node, LIVE_IMAGE)
     this.play(files.at(-1), at)
-    if (grown) this.shrink()
+    if (grown || (at && this.vue)) this.shrink()
+  }
+
+  /** Whether Nodes 2.0 draws the node. */
+  get vue() {
+    return this.box.closest('[data-node-id]') !== null
   }
 
   /** The room that ComfyUI made for the live image goes again: the node would lie over its neighbours. */
   shrink() {
-    const height = Math.max(this.node.computeSize()[1], heights.get(this.node) ?? 0)
-    if (height < this.node.size[1]) this.node.setSize([this.node.size[0], height])
+    const before = heights.get(this.node) ?? 0
+    const height = this.vue ? before : Math.max(this.node.computeSize()[1], before) // Nodes 2.0 itself leaves room for what is there
+    if (height && height < this.node.size[1]) this.node.setSize([this.node.size[0], height])
   }
 
   play(file, at = null) {

@@ -8,7 +8,7 @@ const LINE = 15 // px
 const LETTER = 5.8 // px, on average
 const EDGES = 34 // px beside the letters
 const TALLEST = 12 // lines before a text scrolls
-const FEW = 5 // lines that it has where a node has no more room
+const FEW = 4 // lines that it has where a node has no more room
 
 /**
  * @param {string} text
