@@ -20,7 +20,7 @@ export class GrowingVideo {
    * @param {typeof fetch} [get]
    */
   constructor(video, url, mime, total, get = (...given) => fetch(...given)) {
-    Object.assign(this, { video, url, mime, total, get, offset: 0, buffer: null, busy: false, ended: false })
+    Object.assign(this, { video, url, mime, total, get, offset: 0, address: null, buffer: null, busy: false, ended: false })
   }
 
   /** @returns {boolean} whether this browser can */
@@ -33,6 +33,8 @@ export class GrowingVideo {
     this.source = new MediaSource()
     this.video.src = this.address = URL.createObjectURL(this.source)
     await new Promise(done => this.source.addEventListener('sourceopen', done, { once: true }))
+    this.forget()
+    if (this.ended) return
     this.buffer = this.source.addSourceBuffer(this.mime)
     if (this.total > 0) this.source.duration = this.total
   }
@@ -70,6 +72,14 @@ export class GrowingVideo {
   end() {
     this.ended = true
     if (this.source?.readyState === 'open' && this.buffer && !this.buffer.updating) this.source.endOfStream()
-    if (this.address) URL.revokeObjectURL(this.address)
+    if (!this.address) return
+    if (this.video.src === this.address) this.video.removeAttribute('src') // it has not been opened: the page would miss it
+    this.forget()
+  }
+
+  /** The address is not needed once the source is open. */
+  forget() {
+    URL.revokeObjectURL(this.address)
+    this.address = null
   }
 }
