@@ -137,7 +137,7 @@ def report(rows: dict, folder: Path, film: float, args: argparse.Namespace) -> s
              f"--preset {args.preset} --steps {args.steps:g}{truth}`; synthetic identity {args.identity} (the landmark networks "
              f"never saw it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
-             f"The mp4 itself (H.264 at CRF 18, every other colour sample) is {film:.1f} dB of the head from the frames that went into it.",
+             f"The mp4 itself (H.264, CRF 18) is {film:.1f} dB of the head from the frames that went into it.",
              f"Action units the trainer took for unknown: {' '.join(doubtful)}.", "",
              "| figure | exact data set | captured film | difference | allowed |", "|---|---|---|---|---|"]
     for name in SHOWN:

@@ -220,7 +220,7 @@ class ComfyPage:
 
     def text_shown(self, words: str, limit: float = 30.0) -> list[str]:
         """What nodes show, where it has these words; waits for the first."""
-        look = "words => [...document.querySelectorAll('.talking-heads-text')].map(t => t.innerText).filter(t => t.includes(words))"
+        look = "w => [...document.querySelectorAll('.talking-heads-text')].map(t => t.innerText).filter(t => t.includes(w))"
         return self.until(lambda: self.page.evaluate(look, words), limit, f"a node shows {words!r}")
 
     def overlaps(self) -> list[list]:
