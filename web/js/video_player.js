@@ -12,6 +12,7 @@ const LIVE_IMAGE = '$$canvas-image-preview' // ComfyUI's widget for the frames o
 const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
 // Beside the player, Nodes 2.0 would go on showing the last frame that came while the video was made, over the node below.
 const HIDES_FRAME = '[data-node-id]:has(.talking-heads-player) :is(img[src^="blob:"], img[src^="blob:"] + div) { display: none }'
+const SMALL = 220 // px that it makes do with: more would lay it over the node below
 const LEAST = 1 // seconds of a growing file that are worth opening
 const players = new WeakMap() // node -> its player
 const heights = new WeakMap() // node -> px, as it was made or opened
@@ -111,7 +112,8 @@ class Player {
   }
 
   fit() {
-    this.panel ??= addPanel(this.node, 'talking_heads_player', this.box, () => this.height(), { grows: true })
+    this.panel ??= addPanel(this.node, 'talking_heads_player', this.box, () => this.height(),
+      { grows: true, least: () => Math.min(this.height(), SMALL) })
     this.panel.fit()
   }
 
