@@ -1,7 +1,7 @@
 """One Gaussian branch under training: its first Gaussians, its motion net, their optimizers, and what a state needs of them.
 
-Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey. `silhouette` is ours: on the surface of the head
-in the most frontal frame (`surface`), which a short schedule on a CPU needs; colours come from the image.
+Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey. `silhouette` is ours: on the head's
+surface in the most frontal frame (`surface`), which a short schedule on a CPU needs; colours come from the image.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..model.motion import LR, FaceMotionNet, MouthMotionNet
 from .batches import Clip, copied
 from .config import BranchConfig, TrainConfig
 from .densify import DensityControl
-from .surface import head_depth, mouth_depth
+from .surface import Sight, head_depth, mouth_depth
 
 MIN_EXTENT = 0.1  # m, the lower end of what recordings usually have
 HALF_CUBE = 0.1  # m
@@ -134,9 +134,10 @@ def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str
     else:
         index, mask = open_mouth(clip, train)
         frame = data.frame(index)
-    seen, image = torch.as_tensor(mask).cpu(), copied(frame.image).float() / 255
-    depth = (head_depth if part == "head" else mouth_depth)(clip, index, seen)
-    return GaussianField.create(*surface_points(image, seen, depth, c2w[index], data.focal, plan.points, generator),
+    shown, image = torch.as_tensor(mask).cpu(), copied(frame.image).float() / 255
+    seen = Sight(data.landmarks[index], float(c2w[index, :3, 3].norm()), data.focal, data.size)
+    depth = head_depth(seen, shown, torch.from_numpy(frame.face_mask)) if part == "head" else mouth_depth(seen, shown)
+    return GaussianField.create(*surface_points(image, shown, depth, c2w[index], data.focal, plan.points, generator),
                                 sh_degree=config.sh_degree)
 
 

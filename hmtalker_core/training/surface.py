@@ -6,6 +6,8 @@ outline is inflated into a relief, and that is bent to pass through the mean fac
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +16,6 @@ from ...media_core.face.geometry import RIGID
 from ...media_core.face.landmarks.mean_face import MeanFace
 from ...media_core.face.pose import pnp
 from ...media_core.face.pose.rigid_shape import sigma
-from .batches import Clip
 
 RELIEF = 0.75  # depth of the relief over the half-width of the mask
 REACH = 0.15  # of the distance of the outer eye corners: how far around a landmark its depth holds
@@ -41,41 +42,45 @@ def distance_to_outline(mask: Tensor) -> Tensor:  # bool [H, W] -> float [H, W] 
     return torch.from_numpy(distance_transform_edt(padded.numpy())).float()[1:-1, 1:-1]
 
 
-def landmark_depths(clip: Clip, index: int) -> np.ndarray | None:  # -> float64 [68] m
+@dataclass(frozen=True)
+class Sight:
+    """What a frame tells of a head's depth."""
+
+    landmarks: np.ndarray  # float [68, 2] px x y
+    away: float  # m from the camera to the head's origin
+    focal: float  # px
+    size: tuple[int, int]  # (H, W)
+
+
+def landmark_depths(seen: Sight) -> np.ndarray | None:  # -> float64 [68] m
     """How far from the camera the mean face's points are where it lies over the frame's landmarks; None: those show no face."""
-    data, mean, rows = clip.dataset, MeanFace.load(), list(RIGID)
-    points = np.asarray(data.landmarks[index], np.float64)
-    if np.ptp(points[rows], axis=0).min() < 1:
+    mean, rows = MeanFace.load(), list(RIGID)
+    points = np.asarray(seen.landmarks, np.float64)[rows]
+    if np.ptp(points, axis=0).min() < 1:
         return None
-    rotation, translation = pnp.solve(points[None, rows], mean.points[rows], sigma(mean), data.focal, data.size)
-    depth, away = (mean.points @ rotation[0].T + translation[0])[:, 2], _origin_depth(clip, index)
-    depth = depth * (away / translation[0, 2])  # a head as large as the recording's poses have it
-    return depth.clip(away - HEAD, away + HEAD)
+    rotation, translation = pnp.solve(points[None], mean.points[rows], sigma(mean), seen.focal, seen.size)
+    depth = (mean.points @ rotation[0].T + translation[0])[:, 2]
+    depth = depth * (seen.away / translation[0, 2])  # a head as large as the recording's poses have it
+    return depth.clip(seen.away - HEAD, seen.away + HEAD)
 
 
-def head_depth(clip: Clip, index: int, mask: Tensor) -> Tensor:  # bool [H, W] -> float [H, W] m
-    """The head's surface in a frame: its relief, bent to the landmarks' depths where the face is."""
-    data, depths = clip.dataset, landmark_depths(clip, index)
-    relief = inflated(mask, _origin_depth(clip, index), data.focal)
+def head_depth(seen: Sight, mask: Tensor, face: Tensor) -> Tensor:  # bool [H, W] x 2 -> float [H, W] m
+    """The surface of the head in `mask`: its relief, bent to the landmarks' depths where the `face` is."""
+    relief, depths = inflated(mask, seen.away, seen.focal), landmark_depths(seen)
     if depths is None:
         return relief
-    points = np.asarray(data.landmarks[index], np.float64)
+    points = np.asarray(seen.landmarks, np.float64)
     height, width = mask.shape
     column, row = (np.rint(points[:, i]).astype(int).clip(0, last - 1) for i, last in ((0, width), (1, height)))
     lacking = torch.from_numpy(depths).float() - relief[row, column]
     reach = REACH * float(np.linalg.norm(points[CORNERS[0]] - points[CORNERS[1]]))
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     weight = torch.stack([torch.exp(-((x - px).square() + (y - py).square()) / (2 * reach ** 2)) for px, py in points.tolist()])
-    bent = torch.einsum("n,nhw->hw", lacking, weight) / (weight.sum(0) + LET_GO)
-    return relief + bent * torch.from_numpy(data.frame(index).face_mask)
+    return relief + torch.einsum("n,nhw->hw", lacking, weight) / (weight.sum(0) + LET_GO) * face
 
 
-def mouth_depth(clip: Clip, index: int, mask: Tensor) -> Tensor:  # bool [H, W] -> float [H, W] m
+def mouth_depth(seen: Sight, mask: Tensor) -> Tensor:  # bool [H, W] -> float [H, W] m
     """The inside of the mouth: close behind the lips."""
-    depths = landmark_depths(clip, index)
-    lips = _origin_depth(clip, index) if depths is None else float(depths[INNER_LIPS].mean())
+    depths = landmark_depths(seen)
+    lips = seen.away if depths is None else float(depths[INNER_LIPS].mean())
     return torch.full(mask.shape, lips + BEHIND_LIPS)
-
-
-def _origin_depth(clip: Clip, index: int) -> float:  # m
-    return float(np.linalg.norm(np.asarray(clip.dataset.poses)[index, :3, 3]))

@@ -38,28 +38,32 @@ def test_the_inside_of_the_mouth_lies_behind_the_lips(clip, tiny_config):
     assert lips.min() - .03 < points[:, 2].min() <= points[:, 2].max() < lips.max()
 
 
-def test_depth_outside_the_face_is_the_relief(clip):
+@pytest.fixture(scope="module")
+def frame(clip):
+    """What a frame shows, its head's mask, and its face's."""
     index, _ = open_mouth(clip, np.asarray(clip.dataset.train_index))
-    frame = clip.dataset.frame(index)
-    mask = torch.from_numpy(frame.face_mask | frame.hair_mask)
-    relief = surface.inflated(mask, surface._origin_depth(clip, index), clip.dataset.focal)
-    depth, face = surface.head_depth(clip, index, mask), torch.from_numpy(frame.face_mask)
+    data, shown = clip.dataset, clip.dataset.frame(index)
+    seen = surface.Sight(data.landmarks[index], float(np.linalg.norm(data.poses[index, :3, 3])), data.focal, data.size)
+    return seen, torch.from_numpy(shown.face_mask | shown.hair_mask), torch.from_numpy(shown.face_mask)
+
+
+def test_depth_outside_the_face_is_the_relief(frame):
+    seen, mask, face = frame
+    relief, depth = surface.inflated(mask, seen.away, seen.focal), surface.head_depth(*frame)
     torch.testing.assert_close(depth[~face], relief[~face])
     assert (depth - relief)[face].abs().max() > .01
 
 
-def test_landmarks_that_show_no_face_leave_the_relief(clip, monkeypatch):
-    mask = torch.from_numpy(clip.dataset.frame(0).face_mask)
-    monkeypatch.setattr(clip.dataset, "landmarks", np.full_like(clip.dataset.landmarks, 31.0))
-    relief = surface.inflated(mask, surface._origin_depth(clip, 0), clip.dataset.focal)
-    torch.testing.assert_close(surface.head_depth(clip, 0, mask), relief)
-    assert surface.mouth_depth(clip, 0, mask).unique().numel() == 1
+def test_landmarks_that_show_no_face_leave_the_relief(frame):
+    seen, mask, face = frame
+    blind = replace(seen, landmarks=np.full((68, 2), 31.0, np.float32))
+    torch.testing.assert_close(surface.head_depth(blind, mask, face), surface.inflated(mask, seen.away, seen.focal))
+    assert surface.mouth_depth(blind, mask).unique().numel() == 1
 
 
-def test_no_landmarks_lead_outside_a_head(clip, monkeypatch):
+def test_no_landmarks_lead_outside_a_head(frame):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        wild = rng.uniform(0, 64, clip.dataset.landmarks.shape).astype(np.float32)
-        monkeypatch.setattr(clip.dataset, "landmarks", wild)
-        depths = surface.landmark_depths(clip, 0)
-        assert depths is not None and (np.abs(depths - surface._origin_depth(clip, 0)) <= surface.HEAD).all()
+        wild = replace(frame[0], landmarks=rng.uniform(0, 64, (68, 2)).astype(np.float32))
+        depths = surface.landmark_depths(wild)
+        assert depths is not None and (np.abs(depths - wild.away) <= surface.HEAD).all()
