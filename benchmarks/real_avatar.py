@@ -214,9 +214,10 @@ def report(args: argparse.Namespace) -> str:
     for film in dict.fromkeys(run["film"] for run in runs):
         own = [run for run in runs if run["film"] == film]
         first = own[0]
-        lines += [f"## {film}", "", f"{first['frames']} frames, {first['size']} px, preset {first['preset']}, "
-                  f"{first['steps']:g} of its steps.", "", "| figure | " + " | ".join(run["label"] for run in own) + " |",
+        lines += [f"## {film}", "", f"{first['frames']} frames, {first['size']} px, preset {first['preset']}.", "",
+                  "| figure | " + " | ".join(run["label"] for run in own) + " |",
                   "|---" * (len(own) + 1) + "|"]
+        lines.append("| steps, times the preset's | " + " | ".join(f"{run['steps']:g}" for run in own) + " |")
         lines += [f"| {name} | " + " | ".join(f"{run['figures'][name]:.4g}" for run in own) + " |" for name in FIGURES]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"

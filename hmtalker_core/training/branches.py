@@ -1,8 +1,7 @@
 """One Gaussian branch under training: its first Gaussians, its motion net, their optimizers, and what a state needs of them.
 
-Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey. `silhouette` is ours: the head
-mask of the most frontal frame is inflated into a relief (height from the distance to the outline), which a short schedule on a
-CPU needs; colours come from the image.
+Where the first Gaussians stand: `cube` is TalkingGaussian's, uniform in +-0.1 m, grey. `silhouette` is ours: on the head's
+surface in the most frontal frame (`surface`), which a short schedule on a CPU needs; colours come from the image.
 """
 from __future__ import annotations
 
@@ -22,11 +21,11 @@ from ..model.motion import LR, FaceMotionNet, MouthMotionNet
 from .batches import Clip, copied
 from .config import BranchConfig, TrainConfig
 from .densify import DensityControl
+from .surface import Sight, head_depth, mouth_depth
 
 MIN_EXTENT = 0.1  # m, the lower end of what recordings usually have
 HALF_CUBE = 0.1  # m
 GREY = 127 / 255  # the 8-bit grey a published point file holds
-RELIEF = 0.75  # depth of the relief over the half-width of the mask
 ADAM_EPS = 1e-15  # Gaussians (docs/hmtalker.md#optimisers)
 NET_BETAS, NET_EPS = (0.9, 0.99), 1e-8  # motion nets
 
@@ -135,8 +134,10 @@ def initial_field(clip: Clip, config: TrainConfig, plan: BranchConfig, part: str
     else:
         index, mask = open_mouth(clip, train)
         frame = data.frame(index)
-    image = copied(frame.image).float() / 255
-    return GaussianField.create(*silhouette_points(image, torch.as_tensor(mask), c2w[index], data.focal, plan.points, generator),
+    shown, image = torch.as_tensor(mask).cpu(), copied(frame.image).float() / 255
+    seen = Sight(data.landmarks[index], float(c2w[index, :3, 3].norm()), data.focal, data.size)
+    depth = head_depth(seen, shown, torch.from_numpy(frame.face_mask)) if part == "head" else mouth_depth(seen, shown)
+    return GaussianField.create(*surface_points(image, shown, depth, c2w[index], data.focal, plan.points, generator),
                                 sh_degree=config.sh_degree)
 
 
@@ -162,14 +163,15 @@ def frontal_frame(c2w: Tensor) -> int:  # [F, 4, 4] camera to head, OpenGL axes
     return int((axis @ torch.nn.functional.normalize(axis.mean(0), dim=0)).argmax())
 
 
-def silhouette_points(image: Tensor, mask: Tensor, c2w: Tensor, focal: float, count: int,
-                      generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points on the inflated mask, seen from one camera.
+def surface_points(image: Tensor, mask: Tensor, depth: Tensor, c2w: Tensor, focal: float, count: int,
+                   generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points on a surface seen from one camera.
 
     Args:
         image: [H, W, 3] in 0..1.
         mask: [H, W] bool, what the branch draws.
-        c2w: [4, 4] camera to head, OpenGL axes, metres; the head's origin lies inside the head.
+        depth: [H, W] metres along the camera's axis.
+        c2w: [4, 4] camera to head, OpenGL axes, metres.
         focal: px.
         count: how many points.
         generator: the only source of randomness.
@@ -185,22 +187,10 @@ def silhouette_points(image: Tensor, mask: Tensor, c2w: Tensor, focal: float, co
     pick = torch.randint(len(rows), (count,), generator=generator)
     rows, columns = rows[pick].cpu(), columns[pick].cpu()
     height, width = mask.shape
-    reach = _distance_to_outline(mask)
-    level = (reach / reach.max()).clamp(0, 1)[rows, columns]
-    origin_depth = float(c2w[:3, 3].norm())
-    half = float(reach.max()) * origin_depth / focal
-    depth = origin_depth - RELIEF * half * (1 - (1 - level).square()).sqrt()
+    away = depth[rows, columns]
     jitter = torch.rand(2, count, generator=generator) - 0.5
-    x = (columns + 0.5 + jitter[0] - width / 2) / focal * depth
-    y = -(rows + 0.5 + jitter[1] - height / 2) / focal * depth
-    camera = torch.stack([x, y, -depth], dim=-1)
+    x = (columns + 0.5 + jitter[0] - width / 2) / focal * away
+    y = -(rows + 0.5 + jitter[1] - height / 2) / focal * away
+    camera = torch.stack([x, y, -away], dim=-1)
     c2w = c2w.cpu().float()
     return camera @ c2w[:3, :3].T + c2w[:3, 3], image.cpu()[rows, columns].float()
-
-
-def _distance_to_outline(mask: Tensor) -> Tensor:  # bool [H, W] -> float [H, W] px
-    """Exact Euclidean distance of every inside pixel to the nearest outside one."""
-    from scipy.ndimage import distance_transform_edt
-
-    padded = torch.nn.functional.pad(mask.cpu(), (1, 1, 1, 1))
-    return torch.from_numpy(distance_transform_edt(padded.numpy())).float()[1:-1, 1:-1]

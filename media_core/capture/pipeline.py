@@ -2,7 +2,7 @@
 
 Stages: (segment ->) track -> frames -> shots -> measure -> (masks -> background -> layers ->) sound -> tables -> report ->
 manifest.
-Per frame only the face's points stay in memory (the mesh of 6 kB goes from file to file) and, while measuring, up to 240 followed
+Per frame only the face's points stay in memory (the mesh of 6 kB goes from file to file) and, while measuring, up to 480 followed
 corners; besides them, the audio.
 The method: docs/capture.md; what is written: docs/hmtalker.md#dataset-layout.
 """

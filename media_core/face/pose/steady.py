@@ -2,7 +2,8 @@
 
 Landmarks err by half a pixel, a little differently in every frame, and a Gaussian avatar turns that into blur. Corners of the
 upper face and the hair can be followed to a tenth of a pixel from a few reference frames straight to every other one (so nothing
-drifts). Their places in the head are unknown: triangulation from all frames' poses and poses from all points take turns.
+drifts). Their places in the head are unknown: triangulation from all frames' poses and poses from all points take turns. Hair and
+brow are round, and their edges seem to slide as the head turns: corners of references seen from nearly the same side count most.
 Never used for lips or lids. The idea, tracked rigid keypoints and a bundle adjustment against jitter, is
 SyncTalk's (docs/capture.md#head-pose); this way of doing it is our own.
 """
@@ -30,17 +31,18 @@ from ..track import FaceTrack, with_depth
 from . import pnp
 from .brows import FOLLOWED, followed_brows, with_brows
 from .flow import corners, followed, spread_out
-from .pose import from_camera, smooth_poses, to_camera
+from .pose import from_camera, smooth_poses, solve_poses, to_camera
 from .rigid_shape import RigidShape, sigma
 
 KIND, VERSION = "pose_anchors", 1
 _SETTINGS = record({"frames": many(whole(0, COUNT))})
 _TENSORS = {"reference": Numbers(("N",), (torch.int64,)), "xy": Numbers(("N", 2)), "points": Numbers(("N", 3)),
             "landmarks": Numbers(("R", 68, 2))}
-REFERENCES, CORNERS = 4, 60  # reference frames, corners in each
-WINDOW = 7                # frames at 25 fps of the smoothing that is left to do
+REFERENCES, CORNERS = 12, 40  # reference frames, corners in each
+WINDOW = 5                # frames at 25 fps of the smoothing that is left to do
 _ROUNDS = 4               # of taking turns
 _OFF = 0.15 / 256         # of the image's width: how far off a followed corner typically is
+_TURN = np.radians(3.0)   # from its reference, at which a corner is twice as far off; its square counts
 _ABSENT = 1e3             # times that: a corner that was lost
 _LEAST = 15               # corners a frame needs; else its pose stays as the landmarks gave it
 _LEAST_SEEN = 0.2         # of the frames a corner must be seen in
@@ -114,7 +116,7 @@ def steady(track: FaceTrack, picture: Callable[[int], np.ndarray], *, known: tup
     if known is None:
         flow, anchors, poses = _adjusted(flow, anchors, poses, points, track.shape, seen_face)
     else:
-        poses = _posed(flow, anchors.points, poses, points, track.shape, seen_face)
+        poses = _posed(flow, anchors, poses, points, track.shape, seen_face)
     enough = np.isfinite(flow[..., 0]).sum(1) >= _LEAST
     if enough.sum() < max(2, len(points) // 2):
         return track, None
@@ -155,8 +157,9 @@ def _adjusted(flow, anchors, poses, points, shape, seen_face):
         if turn and not good.all():
             flow, place = _only(flow, good), place[good]
             anchors = replace(anchors, reference=anchors.reference[good], xy=anchors.xy[good])
-        poses = _posed(flow, place, poses, points, shape, seen_face)
-    return flow, replace(anchors, points=place.astype(np.float32)), poses
+        anchors = replace(anchors, points=place.astype(np.float32))
+        poses = _posed(flow, anchors, poses, points, shape, seen_face)
+    return flow, anchors, poses
 
 
 def _only(flow: np.ndarray, kept: np.ndarray) -> np.ndarray:  # [T, N, 2], bool [N] -> [T, n, 2]
@@ -190,9 +193,11 @@ def triangulated(flow: np.ndarray, poses: tuple[np.ndarray, np.ndarray], shape: 
     return place, np.nanmedian(error, axis=0)
 
 
-def _posed(flow, place, poses, points, shape: RigidShape, seen_face):
+def _posed(flow, anchors: Anchors, poses, points, shape: RigidShape, seen_face):
     """Poses from landmarks and corners together; frames without a face keep theirs."""
     rotation, translation = (p.copy() for p in poses)
+    place = anchors.points.astype(np.float64)
+    ways, _ = to_camera(solve_poses(anchors.landmarks, shape)[0])  # of the references
     solid = np.concatenate([shape.points[list(RIGID)], place])
     away = float(np.median(translation[:, 2]))
     off = _OFF * shape.image_size[1] * away / shape.focal  # metres
@@ -203,11 +208,19 @@ def _posed(flow, place, poses, points, shape: RigidShape, seen_face):
         lost = ~np.isfinite(flow[rows, :, 0])
         there = pnp.project(place, rotation[rows], translation[rows], shape.focal, shape.image_size)
         pixels = np.concatenate([points[rows][:, RIGID], np.where(lost[..., None], there, flow[rows])], 1)
-        typical = np.concatenate([np.tile(sigma(MeanFace.load()), (len(rows), 1)), np.where(lost, _ABSENT * off, off)], 1)
+        doubt = 1 + (_turned(rotation[rows], ways) / _TURN) ** 2
+        typical = np.concatenate([np.tile(sigma(MeanFace.load()), (len(rows), 1)),
+                                  np.where(lost, _ABSENT * off, off * doubt[:, anchors.reference])], 1)
         rotation[rows], translation[rows] = pnp.solve(pixels, solid, typical, shape.focal, shape.image_size)
 
     for_all(pose, blocks(len(known), 64))
     return rotation, translation
+
+
+def _turned(rotation: np.ndarray, ways: np.ndarray) -> np.ndarray:  # [T, 3, 3], [K, 3, 3] -> [T, K] rad
+    """By what angle each frame's head is turned away from each reference's."""
+    cosine = (np.einsum("tij,kij->tk", rotation, ways) - 1) / 2
+    return np.arccos(cosine.clip(-1, 1))
 
 
 def _with_poses(track: FaceTrack, poses, enough, brows, window, cuts) -> FaceTrack:
