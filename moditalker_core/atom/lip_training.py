@@ -1,6 +1,7 @@
 """The training of AToM's lip network (`lips.py`): after the denoiser's, on the same windows."""
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,16 +49,18 @@ class LipTraining(NetworkTraining):
         seed: of the windows and dropout.
         network: what it begins with.
         spread: cm, standard deviation of the true lips' opening.
+        known: a network whose word on which frames are closed is taken for the truth; None: the motion's.
     """
 
     kind, version = "lip_training", 1
 
     def __init__(self, config: TrainConfig, windows: Windows, seed: int, device: torch.device, group: SingleProcess,
-                 network: LipNetwork, spread: float):
+                 network: LipNetwork, spread: float, known: LipNetwork | None = None):
         network = network.to(device).train()
         super().__init__(config, {"network": Part(network, config, lr=config.lr, clip=config.gradient_clip)}, group, device)
         self.config, self.windows, self.seed, self.network, self.spread = config, windows, seed, network, spread
         self.chance, self._wrapped = share_chance(network), group.wrapped(network)
+        self.known = None if known is None else known.to(device).eval().requires_grad_(False)
         self._truth: dict[int, tuple[Tensor, Tensor]] = {}  # by clip, `_true`
 
     def wrapped(self, turn: str) -> nn.Module:
@@ -76,7 +79,8 @@ class LipTraining(NetworkTraining):
         weight = mask * torch.where(near, CLOSURES, 1.0)
         off = (coefficients - truth.unsqueeze(2)).square().sum(-1) / network.reach.square().sum()
         gap = (network.opening(coefficients) - opening.unsqueeze(-1)).square() / self.spread ** 2
-        found = functional.binary_cross_entropy_with_logits(logits, shut.to(logits).expand_as(logits), reduction="none")
+        sure = shut.to(logits) if self.known is None else self.known(rows)[1].sigmoid().mean(-1, keepdim=True)
+        found = functional.binary_cross_entropy_with_logits(logits, sure.expand_as(logits), reduction="none")
         each = torch.stack([(off * weight).mean(), (gap * weight).mean(), CLOSING * (found * mask).mean()])
         each = each * (len(indices) / self.config.batch)
         return torch.cat([each.sum()[None], each.detach()])
@@ -131,7 +135,9 @@ def trained_lips(config: TrainConfig, windows: Windows, seed: int, device: torch
     measured, settings = measured_clips(windows.clips, LipConfig().shapes), lip_settings(config, continued=initial is not None)
     network = fresh_lips(LipConfig(), windows.clips.speech, measured, seed_of(seed, _WEIGHTS, 0)) if initial is None else initial
     begun = {name: value.clone() for name, value in network.state_dict().items()}
-    run = LipTraining(settings, windows, seed, device, group, network, measured.spread)
+    # a tracker misses many closures of real lips: fine-tuning, which keeps what is known, learns none from videos
+    known = copy.deepcopy(initial) if config.keep_start else None
+    run = LipTraining(settings, windows, seed, device, group, network, measured.spread, known)
     state = unfinished_lips(out)
     if resume and state.exists():
         run.load(state, lambda saved: same_run(identity, saved, state))
