@@ -27,7 +27,7 @@ from ..landmarks import Registration, absolute, idexp, registration
 from ..noise import frame_noise
 from .config import AToMConfig
 from .diffusion import SAMPLERS, make_scheduler, sample
-from .lips import LipCurves, lip_curves, uncrossed
+from .lips import LipCurves, lip_curves, lips_shut, uncrossed
 from .model import AToM
 from .preview import FacePreview
 
@@ -130,7 +130,7 @@ def motion_frames(atom: AToM, speech: Speech, portrait: LandmarkTrack, settings:
         residual = residual if lips is None else lips.moved(residual, at)
         points = absolute(residual + face, zero)
         points = points if to_model is None else to_model.inverse()(points)
-        points = points if lips is None else uncrossed(gated(points, lips.closing[at:at + len(points)]), resting_face(rest))
+        points = points if lips is None else uncrossed(lips_shut(points, lips.closing[at:at + len(points)]), resting_face(rest))
         yield gated(points, weights[at:at + len(points)], rest)
         at += len(points)
 

@@ -16,15 +16,19 @@ from torch.nn import functional
 from ...media_core.chance import Dropout
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.mouth import INNER_PAIRS, closed_mouth, smooth_step
+from ...media_core.mouth_gate import gated
 from ...media_core.speech import Speech
 from .config import TOKENS_PER_FRAME, LipConfig, SpeechInput
 
 BLOCK = 4096  # frames heard at once
 MOST_GAIN = 2.4  # how much wider than the network says a voice may open the mouth
-PEOPLE = 1.2  # how much wider real people move their lips than those learnt from (benchmarks/real_voices.py: amplitude)
-DOUBT = 25.0  # speaking frames that a voice needs until its own spread counts as much as that of the voices learnt from
-SOUGHT, SURE = 0.12, 0.35  # certainty of closed lips from which on they close, and at which they are shut
+WIDER = 1.5  # power of the spread learnt from over that of a voice: real people, of whom the network is unsure, move their lips
+# wider than the synthetic ones it knows (benchmarks/real_voices.py: amplitude)
+STRANGE = 1.5  # that spread over that of a voice that has not spoken yet: as of people never heard
+DOUBT = 25.0  # speaking frames until a voice's own spread counts as much as that
+SOUGHT, SURE = 0.24, 0.70  # certainty of closed lips from which on they close, and at which they are shut
 SUREST, LEAST_SURE = 0.98, 0.5  # quantile of the probabilities of a speech that counts as certain, and the least that may
+JAW = 0.5  # how far the jaw goes along when P, B or M shut the lips; it goes all the way when a mouth comes to rest
 
 
 class LipNetwork(nn.Module):
@@ -140,15 +144,15 @@ def lip_curves(network: LipNetwork, speech: SpeechInput, heard: Speech, fps: flo
     return LipCurves(shapes=shapes, coefficients=coefficients,
                      closing=strength * certain(closed),
                      centre=some.mean(0) if len(some) else torch.zeros(network.config.shapes),
-                     gain=1 + strength * (spread_gain(some @ opening_of(shapes), PEOPLE * network.config.spread) - 1),
+                     gain=1 + strength * (spread_gain(some @ opening_of(shapes), network.config.spread) - 1),
                      weight=strength * network.config.weight)
 
 
 def certain(closed: Tensor) -> Tensor:  # [F] 0..1 -> [F] 0..1
-    """How far lips shut that are closed with these probabilities. In a voice that it does not know a network is never quite sure:
-    its probabilities count beside the highest of the speech."""
+    """How far lips shut that are closed with these probabilities. In a voice that it does not know a network is never quite sure,
+    and misses closures rather than inventing them: its probabilities count beside the highest of the speech, squared."""
     surest = min(max(float(np.quantile(closed.double().numpy(), SUREST)), LEAST_SURE), 1.0)
-    return smooth_step((closed / surest - SOUGHT) / (SURE - SOUGHT))
+    return smooth_step((closed / surest ** 2 - SOUGHT) / (SURE - SOUGHT))
 
 
 def spread_gain(opening: Tensor, spread: float) -> float:  # [n] cm
@@ -162,8 +166,15 @@ def spread_gain(opening: Tensor, spread: float) -> float:  # [n] cm
     if not count or not spread:
         return 1.0
     own = float(opening.double().var(correction=0))
-    deviation = ((count * own + DOUBT * spread ** 2) / (count + DOUBT)) ** 0.5
-    return min(max(spread / deviation, 1.0), MOST_GAIN)
+    deviation = ((count * own + DOUBT * (spread / STRANGE) ** 2) / (count + DOUBT)) ** 0.5
+    return min(max(spread / deviation, 1.0) ** WIDER, MOST_GAIN)
+
+
+def lips_shut(points: Tensor, closing: Tensor) -> Tensor:  # [n, 68, 3], [n] 0..1 -> [n, 68, 3]
+    """The same faces with their lips shut as far as P, B and M ask for."""
+    out, outline = gated(points, closing), slice(0, 17)
+    out[:, outline] = torch.lerp(points[:, outline], out[:, outline], JAW)
+    return out
 
 
 def uncrossed(points: Tensor, rest: Tensor) -> Tensor:  # [n, 68, 3], [68, 3] dm -> [n, 68, 3]

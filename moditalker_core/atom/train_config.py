@@ -101,7 +101,7 @@ def presets() -> dict[str, TrainConfig]:
     published = TrainConfig(preset="published", encoder="hubert-large-ls960-ft", steps=400000, batch=64, optimizer="adan",
                             lr=4e-4, weight_decay=0.02, schedule="constant", gradient_clip=None, ema=0.9999, ema_warm_up=False,
                             save_every=2000, val_every=2000)
-    gentle = replace(demo, preset=FINE_TUNING, steps=60, batch=16, lr=1.5e-4, warm_up=10, schedule="constant", ema=0.95,
+    gentle = replace(demo, preset=FINE_TUNING, steps=60, batch=16, lr=8e-5, warm_up=10, schedule="constant", ema=0.95,
                      neutral=1.0, keep_start=0.4, lips=2.0, save_every=30, val_every=30)
     return {c.preset: c for c in (demo, standard, published, gentle)}
 

@@ -182,7 +182,7 @@ def test_fine_tuning_beside_a_second_dataset(host, base, few):
     ok(host.run(nodes))
     record = kept[0].model.config.training
     assert record["preset"] == "finetune" and record["begun with"] and record["mix"][0]["fraction"] == 0.25
-    assert record["lr"] == pytest.approx(1.5e-4)
+    assert record["lr"] == pytest.approx(8e-5)
 
 
 def test_one_video_is_a_dataset_too(host, tmp_path, tiny_film):

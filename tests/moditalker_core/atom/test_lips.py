@@ -12,18 +12,22 @@ from talking_heads.media_core.errors import Cancelled, FileFormatError, TalkingH
 from talking_heads.media_core.face.pose.canonical import mean_face
 from talking_heads.media_core.files import load_tensors, save_tensors
 from talking_heads.media_core.motion import LandmarkTrack
-from talking_heads.media_core.mouth import INNER_PAIRS, lip_aperture, resting_face
+from talking_heads.media_core.mouth import INNER_PAIRS, closed_mouth, lip_aperture, resting_face
 from talking_heads.media_core.speech import Speech, encode_speech
 from talking_heads.moditalker_core.atom.checkpoints import load_atom, save_atom
 from talking_heads.moditalker_core.atom.config import LipConfig, SpeechInput
 from talking_heads.moditalker_core.atom.generation import SamplingSettings, generate_motion, motion_frames
 from talking_heads.moditalker_core.atom.lip_training import unfinished_lips
 from talking_heads.moditalker_core.atom.lips import (
+    JAW,
     MOST_GAIN,
+    STRANGE,
+    WIDER,
     LipCurves,
     LipNetwork,
     certain,
     lip_curves,
+    lips_shut,
     opening_of,
     spread_gain,
     uncrossed,
@@ -213,11 +217,28 @@ def test_a_motion_is_replaced_in_the_shapes_and_nowhere_else():
     assert torch.allclose(moved - moved @ shapes.T @ shapes, motion - motion @ shapes.T @ shapes, atol=1e-5)
 
 
-def test_a_voice_without_spread_is_widened_and_a_short_one_is_trusted_less():
+def test_a_strange_voice_is_widened_and_a_known_one_is_not():
     wave = torch.sin(torch.arange(500.0))  # deviation .71
-    assert spread_gain(wave, 0.5) == 1 and spread_gain(wave, 1.0) == pytest.approx(1 / .707, abs=0.05)
-    assert spread_gain(0 * wave, 1.0) == MOST_GAIN and 1 < spread_gain(wave[:25] / 2, 1.0) < 1.5
-    assert spread_gain(wave[:0], 1.0) == spread_gain(wave, 0.0) == 1
+    assert spread_gain(wave, 0.5) == 1 and spread_gain(wave, 1.0) == pytest.approx((1 / .707) ** WIDER, rel=0.03)
+    assert spread_gain(0 * wave, 1.0) == MOST_GAIN and spread_gain(wave[:0], 1.0) == spread_gain(wave, 0.0) == 1
+    assert 1 < spread_gain(wave, .75) < 1.15
+
+
+def test_a_voice_that_has_hardly_spoken_counts_as_strange():
+    wave = torch.sin(torch.arange(500.0))
+    known = spread_gain(wave, .707), spread_gain(wave[:3], .707)
+    unsure = spread_gain(wave / 2.5, .707), spread_gain(wave[:3] / 2.5, .707)
+    assert known[0] < 1.05 < known[1] < STRANGE ** WIDER + .1 and unsure[1] < unsure[0]
+
+
+def test_p_b_and_m_shut_the_lips_and_take_half_the_jaw_along():
+    points = face().points[:1].repeat(3, 1, 1)
+    points[:, list(range(56, 59)) + list(range(65, 68)), 1] -= 0.05
+    points[:, 4:13, 1] -= 0.03
+    shut, closed = lips_shut(points, torch.tensor([0.0, 1.0, 1.0])), closed_mouth(points)
+    assert torch.equal(shut[0], points[0])
+    assert torch.allclose(shut[1:, 48:], closed[1:, 48:], atol=1e-6)
+    assert torch.allclose(shut[1:, 6:11] - points[1:, 6:11], JAW * (closed - points)[1:, 6:11], atol=1e-6)
 
 
 def test_the_surest_closures_shut_the_lips_and_noise_does_not():
@@ -226,6 +247,8 @@ def test_the_surest_closures_shut_the_lips_and_noise_does_not():
     assert certain(doubtful)[0] == certain(sure)[0] == 1 and not certain(torch.full((200,), 0.05)).any()
     assert certain(torch.full((200,), 0.1)).max() < 0.3, "a voice of which nothing is certain still opens its mouth"
     assert certain(doubtful)[1] == 0
+    doubtful[1] = sure[1] = 0.15
+    assert certain(doubtful)[1] > 0.8 and certain(sure)[1] == 0, "a network that is sure is asked for more"
 
 
 def test_a_network_that_gives_nan_is_refused():
