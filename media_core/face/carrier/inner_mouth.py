@@ -25,9 +25,11 @@ _TILE = 256             # px of the repeated grain
 _MOST_GAIN = 1.5        # teeth deep in the shadow stay dark
 _TONGUE = .2             # how far the tongue is up, 0..1
 _EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the middle
-_TEETH_LIGHT = np.array([1.0, .97, .90, .80, .66, .5])
-_HALF_ROW, _LOWER_HALF = 18.5, 15.0
-_SHADE = .72, 4.0       # brightness under the upper lip, units over which the lip's shadow ends
+_TEETH_LIGHT = np.array([1.0, .94, .79, .57, .36, .22])  # of the teeth from the middle to the corner, which lies in the dark
+_BETWEEN, _BITE = .09, .32  # darkness of the lines between teeth; units by which a tooth's edge is rounded
+_HALF_ROW, _LOWER_HALF = 18.0, 15.0
+_BURIED = 1.5           # units below the lower lip's edge from which its teeth begin at the highest
+_SHADE = .72, 5.0       # brightness under the upper lip, units over which the lip's shadow ends
 _CORNER = .82, 6.0      # brightness at the corners, units from them over which it darkens
 
 Projection = Callable[[float, float, float], np.ndarray]  # units from the shut mouth's middle -> px of the upright patch [2]
@@ -115,6 +117,7 @@ def _view(low: np.ndarray, high: np.ndarray, times: int, ring: np.ndarray, place
     flat = (ring - low + .5) * times - .5
     opening = np.zeros((height, width), np.uint8)
     cv2.fillPoly(opening, [np.round(flat * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    opening = cv2.erode(opening, np.ones((3, 3), np.uint8))  # OpenCV fills polygons to a pixel beyond their edges
     across = flat[10] - flat[0]
     across = across / max(float(np.linalg.norm(across)), 1e-6)
     upright = np.stack([across, [-across[1], across[0]]])  # rows: the face's x and y in the patch
@@ -179,8 +182,8 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float,
     middles = (np.concatenate([[0], _EDGES[:-1]]) + _EDGES) / 2
     light = np.interp(side, np.concatenate([middles, [_HALF_ROW + 1]]), _TEETH_LIGHT)
     gap = np.abs(side[..., None] - np.concatenate([[0], _EDGES])).min(-1)  # units from where two teeth meet
-    light = light * (1 - .10 * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
-    rounded = below + .42 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .35, 0)
+    light = light * (1 - _BETWEEN * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
+    rounded = below + _BITE * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .35, 0)
     shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1) * shown
     _blend(patch, light[..., None] * tone.astype(np.float32), shape)
     return shape
@@ -195,7 +198,8 @@ def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarra
 
 
 def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float, shown: float) -> None:
-    along, below = _row(view, .92 * jaw + 2.6, _LOWER_HALF, 5.0, .4)
+    lip = float(view.lips[3:8, 1].max() - view.project(0, 0, 0)[1]) / view.scale
+    along, below = _row(view, max(.92 * jaw + 2.6, lip + _BURIED), _LOWER_HALF, 5.0, .4)
     count = along / _LOWER_HALF * 5.6
     gap = np.abs(count - np.round(count)) * 2.7
     light = (1 - .12 * np.exp(-(gap / .5) ** 2)) * np.clip(1 - .08 * below, .5, 1)
