@@ -91,7 +91,7 @@ class Handles:
         """The 12 and 8 lip points round the outer and the inner ring; the two rings between take their parts."""
         outer, inner = (ring @ part for ring, part in zip(self.lip_rings, (points[48:60], points[60:68])))
         if closing is not None:
-            inner = _evenly_closed(inner, closing[INNER_LIPS])
+            inner = _kept_apart(_evenly_closed(inner, closing[INNER_LIPS]), closing[INNER_LIPS])
         for ring, part in enumerate((0, 1 / 3, 2 / 3, 1)):
             move[LIPS[ring]] = outer * (1 - part) + inner * part
 
@@ -171,6 +171,17 @@ def _evenly_closed(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [20, 3],
     out = move.copy()
     out[low, 1] -= excess / 2
     out[high, 1] += excess / 2
+    return out
+
+
+def _kept_apart(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [20, 3], [20, 3] -> [20, 3]
+    """Lips meet and cross no further than they do in the image: where two edges overlap, their dark line breaks into dots."""
+    low, high = np.arange(1, 10), 20 - np.arange(1, 10)
+    before = own[low, 1] - own[high, 1]
+    over = np.maximum(np.minimum(before, 0) - (before + move[low, 1] - move[high, 1]), 0)
+    out = move.copy()
+    out[low, 1] += over / 2
+    out[high, 1] -= over / 2
     return out
 
 

@@ -27,9 +27,9 @@ _BLEND = 3.0             # units inside the outline over which the mesh takes ov
 _ROUNDS = 4              # of the fixed point that inverts the sheet
 _MOVED = .02             # px; pixels that come from nearer than this are the image's own
 _OUTLINE, _CHIN = list(OVAL), 152
-_PULL = .45, .9          # of the way to the next ring from which an opened lip's inner edge comes, in the middle, at the corners
+_PULL = .45, .9          # of the way to the next ring from which a moved lip's inner edge comes, in the middle, at the corners
 _PULL_AT = .55, .35      # parts of the mouth's half width at which the second begins, over which it grows
-_PARTED = 1.5            # units by which lips part until that is whole
+_CHANGED = 1.5           # units by which lips part or meet until that is whole
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,19 @@ class Sheet:
         return Field(box, x[None] + back[..., 0], y[:, None] + back[..., 1], moved)
 
     def _sources(self, to: np.ndarray) -> np.ndarray:  # [468, 3] px -> [468, 2] px
-        """Where the mesh's points come from. Shut lips of an image have a dark line between them, which must not go along with
-        them when they part: their edges come from further out on the lips then."""
-        own, parted = self._own[:, :2], smooth((_gaps(to) - _gaps(self._own)) * self.place.k / _PARTED)
-        around = np.concatenate([parted[:1], parted, parted[-1:], parted[::-1]])  # [20]
-        out = own.copy()
+        """Where the mesh's points come from.
+
+        Between an image's lips there is a dark line, or what an open mouth shows, which must not go along with them when they
+        part or meet: their edges come from further out on the lips then. In pressed lips that line keeps its width: the lips'
+        outer part gives way.
+        """
+        own, changed = self._own[:, :2], smooth(np.abs(_gaps(to) - _gaps(self._own)) * self.place.k / _CHANGED)
+        around = np.concatenate([changed[:1], changed, changed[-1:], changed[::-1]])  # [20]
+        out, inwards = own.copy(), own[LIPS[3]] - own[LIPS[2]]
+        thin = np.linalg.norm(to[LIPS[3], :2] - to[LIPS[2], :2], axis=1) / np.maximum(np.linalg.norm(inwards, axis=1), 1e-6)
+        gives = inwards * (1 - np.minimum(thin, 1))[:, None]
+        out[LIPS[2]] += gives
+        out[LIPS[1]] += gives / 2
         for ring, share in zip((3, 2), self._pulled):
             out[LIPS[ring]] += (own[LIPS[ring - 1]] - own[LIPS[ring]]) * (share * around)[:, None]
         return out
@@ -167,7 +175,7 @@ def _gaps(points: np.ndarray) -> np.ndarray:  # [468, 3] px -> [9] px
 
 
 def _edges_pulled(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [468, 3] units -> [20], [20]
-    """How far the edge of parted lips, and the ring next to it, come from further out, of the way to the ring after."""
+    """How far the edge of moved lips, and the ring next to it, come from further out, of the way to the ring after."""
     x = own[INNER_LIPS, 0]
     aside = np.abs(2 * x - x[0] - x[10]) / max(abs(float(x[10] - x[0])), 1e-6)
     share = _PULL[0] + (_PULL[1] - _PULL[0]) * np.clip((aside - _PULL_AT[0]) / _PULL_AT[1], 0, 1)
