@@ -17,6 +17,7 @@ from .place import Place, Turn, smooth
 
 _LEAST_GAP = .5         # lips nearer than this show nothing
 _SEAM = .5              # units, the line between shut lips that the image shows open
+_SLIT = .6, 1.0         # gap up to which that line is whole, and over which it goes
 _LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
 _HANGS = 1.6, 1.0, .2   # under a full moustache: units by which teeth are shorter, the line begins later, their darkness
 _LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
@@ -68,9 +69,9 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     high = np.minimum(np.ceil(ring.max(0)).astype(int) + pad + 1, [image.shape[1], image.shape[0]])
     if (high - low).min() < 3:
         return
+    if mouth.own is not None and gap < sum(_SLIT):
+        _shut_line(image, amount * float(smooth((sum(_SLIT) - gap) / _SLIT[1])), ring, to[LIPS[2], :2], unit)
     if gap < _LEAST_GAP:
-        if mouth.own is not None:
-            _shut_line(image, amount, ring, to[LIPS[2], :2], unit)
         return
     times = 3 if unit < 1.5 else 2 if unit < 4 else 1
     view = _view(low, high, times, ring, place, handles.seam, turned)
