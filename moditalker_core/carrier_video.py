@@ -92,7 +92,7 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
     """
     from ..media_core.face.carrier.carrier import Carrier
     from ..media_core.face.carrier.hidden import before_mouth
-    from ..media_core.face.carrier.lip_edge import without_teeth
+    from ..media_core.face.carrier.lip_edge import goes_along, without_teeth
     from ..media_core.face.carrier.measuring import still_mesh
     from ..media_core.face.carrier.place import sideways, yaw_of
 
@@ -108,7 +108,8 @@ def portrait_carrier(picture: np.ndarray, *, landmarks: LandmarkTrack | np.ndarr
     if hidden is not None:
         log.warning("%s seems to lie before the mouth: it would be stretched like lips; use an image that shows the mouth",
                     hidden)
-    carrier = Carrier(picture, without_teeth(picture, mesh) if tracker == "people" and _with_mesh(landmarks) else mesh)
+    shown = without_teeth(picture, mesh) if tracker == "people" and _with_mesh(landmarks) else mesh
+    carrier = Carrier(picture, shown, along=None if shown is mesh else goes_along(mesh, shown))
     yaw = float(np.degrees(yaw_of(carrier.place)))
     if aside > ASIDE or yaw > YAW:
         log.warning("the face looks %.0f degrees to the side; the far corner of the mouth may break: an image from the front is "
@@ -148,6 +149,7 @@ def _prepared(carrier: Carrier, motion: LandmarkTrack, settings: CarrierSettings
     from ..media_core.face.carrier.response import corrected, shutting
 
     moved = residual_of(motion, carrier)
+    moved = replace(moved, points=moved.points + carrier.along)
     if read:
         shut = shutting(carrier.own68)
         moved = replace(moved, points=corrected(carrier, moved.points, shut))

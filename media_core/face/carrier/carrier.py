@@ -31,13 +31,16 @@ class Carrier:
         mesh: [478, 3] px, z smaller = nearer, of exactly this image.
         handles: of the same person, from an image with shut lips; None: from this one.
         mouth: what its inside looks like; None: as this image allows.
+        along: [68, 3] units, what every motion of this image adds (`lip_edge.goes_along`); None: nothing.
     """
 
-    def __init__(self, picture: np.ndarray, mesh: np.ndarray, *, handles: Handles | None = None, mouth: Mouth | None = None):
+    def __init__(self, picture: np.ndarray, mesh: np.ndarray, *, handles: Handles | None = None, mouth: Mouth | None = None,
+                 along: np.ndarray | None = None):
         self.picture, self.place = picture, Place.of(mesh)
         self.handles = Handles(mesh) if handles is None else handles
         self.mouth = Mouth.of(picture, mesh) if mouth is None else mouth
         self.own68 = to_68(self.place.own)  # float64 [68, 3] units
+        self.along = np.zeros_like(self.own68) if along is None else along
         self.aside = sideways(mesh)
         self._source = _opaque(picture)
         self._lower: np.ndarray | None = None  # [h, w] of the sheet's box with a still head: 0 above the nose's base

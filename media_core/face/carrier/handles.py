@@ -29,6 +29,7 @@ _UPPER_WAY = .25  # of the gap between open lips that the upper lip has gone
 _FOLLOWS, _NEAR_BROW = .72, (3.0, 8.0)  # a lid's crease follows it, less the nearer it lies to the brow
 _BROW_POINTS = ((17, 18, 19, 20, 21), (26, 25, 24, 23, 22))  # of the 68, outer to inner, the subject's right and left
 _LID_POINTS = (((36, 37, 38, 39), (36, 41, 40, 39)), ((45, 44, 43, 42), (45, 46, 47, 42)))  # upper, lower lid, outer to inner
+_ARCH = 3.6, 2.5  # powers of the arches in which the outer and the inner edge of lips open; as real mouths do
 _OPEN = .8  # units; lips nearer than this are shut
 _LID_AT = (-1, 2, 4, 7)  # where those four lie among a lid's seven points
 
@@ -46,7 +47,8 @@ class Handles:
         self.triangles = face_triangles(np.asarray(mesh, np.float64)[:SKIN] * place.k)  # [F, 3]
         self.handles, self.free = _handles(self.triangles)
         self.weights = follow(self.rest, self.triangles, self.handles, self.free)  # [free, handles]
-        self.lip_rings = [_ring(LIPS[0], POINTS_17_TO_67[31:43]), _ring(LIPS[3], POINTS_17_TO_67[43:51])]
+        self.lip_rings = [_ring(self.rest, LIPS[ring], POINTS_17_TO_67[points], power)
+                          for ring, points, power in ((0, slice(31, 43), _ARCH[0]), (3, slice(43, 51), _ARCH[1]))]
         self.eyes = [_strip(ring) for ring in EYES]  # triangles between upper and lower lid
         self.mouth = _strip(INNER_LIPS)  # triangles over the mouth
         self.seam = self._seam()  # the middle of the shut mouth
@@ -87,9 +89,9 @@ class Handles:
 
     def _move_lips(self, move: np.ndarray, points: np.ndarray, closing: np.ndarray | None) -> None:
         """The 12 and 8 lip points round the outer and the inner ring; the two rings between take their parts."""
-        outer, inner = (_around(ring, part) for ring, part in zip(self.lip_rings, (points[48:60], points[60:68])))
+        outer, inner = (ring @ part for ring, part in zip(self.lip_rings, (points[48:60], points[60:68])))
         if closing is not None:
-            inner = _evenly_closed(inner, closing[INNER_LIPS])
+            inner = _kept_apart(_evenly_closed(inner, closing[INNER_LIPS]), closing[INNER_LIPS])
         for ring, part in enumerate((0, 1 / 3, 2 / 3, 1)):
             move[LIPS[ring]] = outer * (1 - part) + inner * part
 
@@ -136,17 +138,24 @@ def _handles(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return handles, np.setdiff1d(np.unique(triangles), handles)
 
 
-def _ring(ring: np.ndarray, points: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Where the 68's points lie on a ring of 20, in the ring's order, and that order."""
-    at = np.array([int(np.flatnonzero(ring == i)[0]) for i in points])
-    order = np.argsort(at)
-    return at[order], order
-
-
-def _around(ring: tuple[np.ndarray, np.ndarray], known: np.ndarray) -> np.ndarray:  # [n, 3] -> [20, 3]
-    at, order = ring
-    places = np.concatenate([at - 20, at, at + 20])
-    return np.stack([np.interp(np.arange(20), places, np.tile(axis[order], 3)) for axis in known.T], 1)
+def _ring(rest: np.ndarray, ring: np.ndarray, points: list[int], power: float) -> np.ndarray:  # -> [20, n]
+    """What each point of a ring of lips takes of the movement of the 68's n points that lie on it. Towards the corners, where
+    none lie, lips open like an arch, 1 - |x|^power: a straight way there would make the mouth a rhombus."""
+    at = [int(np.flatnonzero(ring == i)[0]) for i in points]
+    across = rest[ring, 0]
+    arch = 1 - np.clip(np.abs(2 * across - across[0] - across[10]) / max(abs(float(across[10] - across[0])), 1e-6), 0, 1) ** power
+    out, order = np.zeros((len(ring), len(at))), np.argsort(at)
+    for before, after in zip(order, np.roll(order, -1)):
+        steps = (at[after] - at[before]) % len(ring)
+        low, high = arch[at[before]], arch[at[after]]
+        for step in range(steps):
+            i = (at[before] + step) % len(ring)
+            part = step / steps
+            if {at[before], at[after]} & {0, 10} and abs(high - low) > 1e-6:
+                part = float(np.clip((arch[i] - low) / (high - low), 0, 1))
+            out[i, before] += 1 - part
+            out[i, after] += part
+    return out
 
 
 def _evenly_closed(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [20, 3], [20, 3] -> [20, 3]
@@ -162,6 +171,17 @@ def _evenly_closed(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [20, 3],
     out = move.copy()
     out[low, 1] -= excess / 2
     out[high, 1] += excess / 2
+    return out
+
+
+def _kept_apart(move: np.ndarray, own: np.ndarray) -> np.ndarray:  # [20, 3], [20, 3] -> [20, 3]
+    """Lips meet and cross no further than they do in the image: where two edges overlap, their dark line breaks into dots."""
+    low, high = np.arange(1, 10), 20 - np.arange(1, 10)
+    before = own[low, 1] - own[high, 1]
+    over = np.maximum(np.minimum(before, 0) - (before + move[low, 1] - move[high, 1]), 0)
+    out = move.copy()
+    out[low, 1] += over / 2
+    out[high, 1] -= over / 2
     return out
 
 

@@ -17,17 +17,22 @@ from .place import Place, Turn, smooth
 
 _LEAST_GAP = .5         # lips nearer than this show nothing
 _SEAM = .5              # units, the line between shut lips that the image shows open
+_SLIT = .6, 1.0         # gap up to which that line is whole, and over which it goes
 _LINE_GAP = .4, 1.5     # from this gap on, over that much, a dark line between the lips becomes the inside
 _HANGS = 1.6, 1.0, .2   # under a full moustache: units by which teeth are shorter, the line begins later, their darkness
 _LINE = np.array([.62, .52, .52])  # brightness of that line, of the lips'
 _REDDENS = np.array([.92, 1.06, 1.10], np.float32)  # shadow between the lips is red: its exponents
+_UPPER = np.arange(10, 21) % 20  # of a ring of lips
+_INSET = .2, .2          # px, of the gap: lips end softly, over what lies behind them
 _TILE = 256             # px of the repeated grain
 _MOST_GAIN = 1.5        # teeth deep in the shadow stay dark
 _TONGUE = .2             # how far the tongue is up, 0..1
 _EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the middle
-_TEETH_LIGHT = np.array([1.0, .97, .90, .80, .66, .5])
-_HALF_ROW, _LOWER_HALF = 18.5, 15.0
-_SHADE = .72, 4.0       # brightness under the upper lip, units over which the lip's shadow ends
+_TEETH_LIGHT = np.array([1.0, .94, .79, .57, .36, .22])  # of the teeth from the middle to the corner, which lies in the dark
+_BETWEEN, _BITE = .09, .32  # darkness of the lines between teeth; units by which a tooth's edge is rounded
+_HALF_ROW, _LOWER_HALF = 18.0, 15.0
+_BURIED = 1.5           # units below the lower lip's edge from which its teeth begin at the highest
+_SHADE = .72, 5.0       # brightness under the upper lip, units over which the lip's shadow ends
 _CORNER = .82, 6.0      # brightness at the corners, units from them over which it darkens
 
 Projection = Callable[[float, float, float], np.ndarray]  # units from the shut mouth's middle -> px of the upright patch [2]
@@ -42,7 +47,7 @@ class _View:
     scale: float        # its px per unit
     project: Projection
     lips: np.ndarray    # float64 [20, 2] px, inner ring; the upper lip from 10 to 20
-    opening: np.ndarray  # uint8 [h, w] 0..255, between the lips
+    opening: np.ndarray  # float32 [h, w] 0..1, how much of a pixel lies between the lips
 
 
 def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handles, place: Place, turned: Turn | None,
@@ -64,9 +69,9 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     high = np.minimum(np.ceil(ring.max(0)).astype(int) + pad + 1, [image.shape[1], image.shape[0]])
     if (high - low).min() < 3:
         return
+    if mouth.own is not None and gap < sum(_SLIT):
+        _shut_line(image, amount * float(smooth((sum(_SLIT) - gap) / _SLIT[1])), ring, to[LIPS[2], :2], unit)
     if gap < _LEAST_GAP:
-        if mouth.own is not None:
-            _shut_line(image, amount, ring, to[LIPS[2], :2], unit)
         return
     times = 3 if unit < 1.5 else 2 if unit < 4 else 1
     view = _view(low, high, times, ring, place, handles.seam, turned)
@@ -109,12 +114,8 @@ def _noise() -> np.ndarray:  # float32 [_TILE, _TILE]
 def _view(low: np.ndarray, high: np.ndarray, times: int, ring: np.ndarray, place: Place, seam: np.ndarray,
           turned: Turn | None) -> _View:
     """The patch of the image from `low` to `high`, px, `times` oversampled."""
-    import cv2
-
     width, height = ((high - low) * times).tolist()
     flat = (ring - low + .5) * times - .5
-    opening = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(opening, [np.round(flat * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     across = flat[10] - flat[0]
     across = across / max(float(np.linalg.norm(across)), 1e-6)
     upright = np.stack([across, [-across[1], across[0]]])  # rows: the face's x and y in the patch
@@ -125,8 +126,17 @@ def _view(low: np.ndarray, high: np.ndarray, times: int, ring: np.ndarray, place
         seen = place.pixels((seam + point)[None], turned)[0, :2]
         return upright @ ((seen - low + .5) * times - .5)
 
-    return _View(x=axes[0, 0] * x + axes[0, 1] * y, y=axes[1, 0] * x + axes[1, 1] * y, scale=times * place.pixel,
-                 project=project, lips=flat @ upright.T, opening=opening)
+    x, y, lips = axes[0, 0] * x + axes[0, 1] * y, axes[1, 0] * x + axes[1, 1] * y, flat @ upright.T
+    top, bottom = _edge(lips[_UPPER], x), _edge(lips[:11], x)
+    inset = np.clip((bottom - top) * _INSET[1], 0, _INSET[0] * times)
+    opening = np.clip(np.minimum(bottom - inset, y + .5) - np.maximum(top + inset, y - .5), 0, 1)
+    return _View(x=x, y=y, scale=times * place.pixel, project=project, lips=lips, opening=opening.astype(np.float32))
+
+
+def _edge(lip: np.ndarray, x: np.ndarray) -> np.ndarray:  # [11, 2], [h, w] -> [h, w]
+    """Where a lip's edge lies at each x."""
+    order = np.argsort(lip[:, 0], kind="stable")
+    return np.interp(x, lip[order, 0], lip[order, 1])
 
 
 def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [h, w, 3]
@@ -179,8 +189,8 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float,
     middles = (np.concatenate([[0], _EDGES[:-1]]) + _EDGES) / 2
     light = np.interp(side, np.concatenate([middles, [_HALF_ROW + 1]]), _TEETH_LIGHT)
     gap = np.abs(side[..., None] - np.concatenate([[0], _EDGES])).min(-1)  # units from where two teeth meet
-    light = light * (1 - .10 * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
-    rounded = below + .42 * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .35, 0)
+    light = light * (1 - _BETWEEN * np.exp(-(gap / .55) ** 2)) * np.clip(1.0 + .03 * below, .70, 1.0)
+    rounded = below + _BITE * np.exp(-(gap / .8) ** 2) + np.where((side > _EDGES[0]) & (side < _EDGES[1]), .35, 0)
     shape = np.clip(-rounded * 1.2 + .5, 0, 1) * np.clip((_HALF_ROW - side) / 2.5, 0, 1) * shown
     _blend(patch, light[..., None] * tone.astype(np.float32), shape)
     return shape
@@ -188,14 +198,15 @@ def _upper_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, shown: float,
 
 def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarray) -> None:
     """Brings the brighter teeth that are seen to the tone, however deep in the shadow they were drawn; in place."""
-    seen = patch[(teeth > .5) & (view.opening > 127)]
+    seen = patch[(teeth > .5) & (view.opening > .5)]
     if len(seen) > 20:
         gain = np.clip(tone / np.maximum(np.percentile(seen, 75, axis=0), 1), .8, _MOST_GAIN)
         patch *= 1 + teeth[..., None] * (gain - 1).astype(np.float32)
 
 
 def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float, shown: float) -> None:
-    along, below = _row(view, .92 * jaw + 2.6, _LOWER_HALF, 5.0, .4)
+    lip = float(view.lips[3:8, 1].max() - view.project(0, 0, 0)[1]) / view.scale
+    along, below = _row(view, max(.92 * jaw + 2.6, lip + _BURIED), _LOWER_HALF, 5.0, .4)
     count = along / _LOWER_HALF * 5.6
     gap = np.abs(count - np.round(count)) * 2.7
     light = (1 - .12 * np.exp(-(gap / .5) ** 2)) * np.clip(1 - .08 * below, .5, 1)
@@ -207,9 +218,7 @@ def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float, s
 
 def _shadow(view: _View) -> np.ndarray:  # -> [h, w]
     """The upper lip's shadow, and the darkness towards the corners."""
-    upper = np.concatenate([view.lips[10:], view.lips[:1]])
-    upper = upper[np.argsort(upper[:, 0], kind="stable")]
-    under = (view.y - np.interp(view.x, upper[:, 0], upper[:, 1])) / view.scale
+    under = (view.y - _edge(view.lips[_UPPER], view.x)) / view.scale
     from_corner = np.minimum(view.x - view.lips[:, 0].min(), view.lips[:, 0].max() - view.x) / view.scale
     lip, corner = _SHADE[0] + (1 - _SHADE[0]) * smooth(under / _SHADE[1]), smooth(from_corner / _CORNER[1])
     return (lip * (_CORNER[0] + (1 - _CORNER[0]) * corner)).astype(np.float32)
@@ -224,7 +233,7 @@ def _finished(patch: np.ndarray, view: _View, mouth: Mouth, size: tuple[int, int
         inside = cv2.GaussianBlur(inside, (0, 0), mouth.softness)
     edge = max(.45, .22 * unit, .7 * mouth.softness)
     soft = cv2.GaussianBlur(cv2.resize(view.opening, size, interpolation=cv2.INTER_AREA), (0, 0), edge)
-    return inside, soft.astype(np.float32)[..., None] / 255
+    return inside, soft[..., None]
 
 
 def _own_over(inside: np.ndarray, mouth: Mouth, source: np.ndarray, place: Place, turned: Turn | None, low: np.ndarray) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...subject.layout import LIPS, SKIN_SAMPLE
+from ...mouth import closing_field
+from ...subject.layout import LIPS, SKIN_SAMPLE, to_68
 from .inner_look import colour_of
 from .place import UNIT, Place
 
@@ -22,6 +23,7 @@ _WIDE, _THICK = .62, 1.4      # of such a smile: the mouth's width over the eyes
 _OPEN = 2.5                  # units of opening from which teeth are looked for between the lips
 _GAP, _BEGINS = 2, 14        # steps that may be no teeth: a line between two of them; before the first one of such a smile
 _LEAST = .6                  # units that the edge moves at its widest, else nothing does
+_ALONG = .25, .7            # of how they move when a mouth shuts that far: the jaw, the lower lip's outer edge
 _MARGIN = .5                 # units beyond the last tooth: resampled pixels mix
 
 
@@ -45,6 +47,16 @@ def without_teeth(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8
     for ring in range(1, 4):  # of `LIPS`, 3 the inner one; the outer one stays
         along = ends + (3 - ring) * (3 - ends) / 3
         out[LIPS[ring, _COLUMNS]] = _at(ways, along)
+    return out
+
+
+def goes_along(before: np.ndarray, after: np.ndarray) -> np.ndarray:  # [478, 3] px twice -> float64 [68, 3] units
+    """How far lower lip and jaw must go up where `without_teeth` moved the lip's edge: motion that was made for the lip with its
+    teeth shuts the edge alone, which would stretch the lip over them."""
+    down = (to_68(Place.of(after).own) - to_68(Place.of(before).own))[[65, 66, 67], 1].mean()
+    out = np.zeros((68, 3))
+    for part, share in ((slice(0, 17), _ALONG[0]), (slice(54, 60), _ALONG[1])):
+        out[part, 1] = -share * down * closing_field()[part, 1].numpy()
     return out
 
 

@@ -18,10 +18,10 @@ _ROUNDS = 2           # the second with the openings corrected by the first
 READINGS = _LOOKS * _EACH * _ROUNDS
 _WIDE = 97            # percentile of a motion's openings: wider ones are not looked at
 _LEAST_WIDE = .03     # of the eyes' distance: a motion that opens less says nothing
-_LEAST, _MOST = .75, 1.35 # of what is asked: the face may be misread
-_MORE = .03           # of the eyes' distance: small openings may always grow by it
+_LEAST, _MOST = .75, 1.5  # of what is asked: the face may be misread
+_MORE = .045          # of the eyes' distance: small openings may always grow by it
 _SHUT = .015, .05    # of the eyes' distance: up to here as asked, from there on corrected
-_TRUST = .85          # of a correction (a power): readings scatter
+_TRUST = .92          # of a correction (a power): readings scatter
 _INNER = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip of the 68 points
 _LIPS = np.r_[0:17, 48:68]
 

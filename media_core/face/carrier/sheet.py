@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...subject.layout import OVAL
+from ...subject.layout import INNER_LIPS, LIPS, OVAL
 from ...subject.raster import Box, paint
 from .handles import Handles
 from .place import DISTANCE, JOINT, Place, Turn, smooth
@@ -27,6 +27,9 @@ _BLEND = 3.0             # units inside the outline over which the mesh takes ov
 _ROUNDS = 4              # of the fixed point that inverts the sheet
 _MOVED = .02             # px; pixels that come from nearer than this are the image's own
 _OUTLINE, _CHIN = list(OVAL), 152
+_PULL = .45, .9          # of the way to the next ring from which a moved lip's inner edge comes, in the middle, at the corners
+_PULL_AT = .55, .35      # parts of the mouth's half width at which the second begins, over which it grows
+_CHANGED = 1.5           # units by which lips part or meet until that is whole
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Sheet:
     def __init__(self, size: tuple[int, int], place: Place, handles: Handles):
         self.size, self.place, self.handles = size, place, handles
         self._own = place.pixels(place.own)
+        self._pulled = _edges_pulled(place.own)
         self._grids: dict[bool, _Grid] = {}
 
     def field(self, move: np.ndarray, turned: Turn | None = None, sway: tuple[float, float] = (0.0, 0.0)) -> Field:
@@ -70,6 +74,24 @@ class Sheet:
         x, y = np.arange(box.left, box.right, dtype=np.float32), np.arange(box.top, box.bottom, dtype=np.float32)
         return Field(box, x[None] + back[..., 0], y[:, None] + back[..., 1], moved)
 
+    def _sources(self, to: np.ndarray) -> np.ndarray:  # [468, 3] px -> [468, 2] px
+        """Where the mesh's points come from.
+
+        Between an image's lips there is a dark line, or what an open mouth shows, which must not go along with them when they
+        part or meet: their edges come from further out on the lips then. In pressed lips that line keeps its width: the lips'
+        outer part gives way.
+        """
+        own, changed = self._own[:, :2], smooth(np.abs(_gaps(to) - _gaps(self._own)) * self.place.k / _CHANGED)
+        around = np.concatenate([changed[:1], changed, changed[-1:], changed[::-1]])  # [20]
+        out, inwards = own.copy(), own[LIPS[3]] - own[LIPS[2]]
+        thin = np.linalg.norm(to[LIPS[3], :2] - to[LIPS[2], :2], axis=1) / np.maximum(np.linalg.norm(inwards, axis=1), 1e-6)
+        gives = inwards * (1 - np.minimum(thin, 1))[:, None]
+        out[LIPS[2]] += gives
+        out[LIPS[1]] += gives / 2
+        for ring, share in zip((3, 2), self._pulled):
+            out[LIPS[ring]] += (own[LIPS[ring - 1]] - own[LIPS[ring]]) * (share * around)[:, None]
+        return out
+
     def _grid(self, moving: bool) -> _Grid:
         if moving not in self._grids:
             self._grids[moving] = _Grid(self.size, self.place, self._own[_OUTLINE], moving)
@@ -84,7 +106,7 @@ class Sheet:
         part = Box(max(part.left, box.left), max(part.top, box.top), min(part.right, box.right), min(part.bottom, box.bottom))
         if part.empty:
             return
-        away = (self._own - to)[:, :2]
+        away = self._sources(to) - to[:, :2]
         field, drawn = paint(to[:, :2], to[:, 2], handles.triangles, away, part, 0)
         _under(field, drawn, part, to, handles.mouth, away)
         rigid = place.pixels(place.own, turned) if turned is not None else self._own
@@ -145,6 +167,19 @@ class _Grid:
         nearer = DISTANCE / (DISTANCE + moved[:, 2:]) * (DISTANCE + seen[:, 2:]) / DISTANCE
         rigid = moved[:, :2] * nearer * place.pixel + place.origin[:2] - self.nodes
         return (rigid * self._neck + np.asarray(sway) * place.pixel * (1 - self._neck)) * self._calm
+
+
+def _gaps(points: np.ndarray) -> np.ndarray:  # [468, 3] px -> [9] px
+    """Between the inner edges of lower and upper lip, from corner to corner."""
+    return np.linalg.norm((points[INNER_LIPS[1:10]] - points[INNER_LIPS[:10:-1]])[:, :2], axis=1)
+
+
+def _edges_pulled(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [468, 3] units -> [20], [20]
+    """How far the edge of moved lips, and the ring next to it, come from further out, of the way to the ring after."""
+    x = own[INNER_LIPS, 0]
+    aside = np.abs(2 * x - x[0] - x[10]) / max(abs(float(x[10] - x[0])), 1e-6)
+    share = _PULL[0] + (_PULL[1] - _PULL[0]) * np.clip((aside - _PULL_AT[0]) / _PULL_AT[1], 0, 1)
+    return share, share - _PULL[0]
 
 
 def _kept_edge(edge: np.ndarray) -> np.ndarray:  # [nodes] units -> [nodes, 1]

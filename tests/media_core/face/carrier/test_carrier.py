@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 from talking_heads.media_core.face.carrier.carrier import Carrier
+from talking_heads.media_core.face.carrier.handles import Handles
 from talking_heads.media_core.face.carrier.place import Place, Turn, sideways
-from talking_heads.media_core.subject.layout import INNER_LIPS, POINTS_17_TO_67
+from talking_heads.media_core.subject.layout import INNER_LIPS, LIPS, POINTS_17_TO_67
 
 NOTHING = np.zeros((68, 3))
 
@@ -112,3 +113,40 @@ def test_a_face_that_lies_on_its_side(portrait, opened):
     there = np.column_stack([mesh[:, 1], image.shape[1] - 1 - mesh[:, 0], mesh[:, 2]])
     upright, lying = Carrier(image, mesh).draw(opened), Carrier(turned, there).draw(opened)
     assert np.abs(np.rot90(upright).astype(int) - lying).mean() < .25
+
+
+def test_lips_open_like_an_arch(carrier):
+    """Between the corners and the points next to them, which are told, edges follow 1 - |x|^2.5, no straight line."""
+    rings = Handles(carrier.place.pixels(carrier.place.own)).lip_rings
+    move = np.array([0, 0, 0, 0, 0, 10.0, 10, 10])  # of the inner points: the lower lip's go down
+    lower = (rings[1] @ move[:, None])[:11, 0]
+    straight = np.interp(np.arange(11), [0, 4, 6, 10], [0, 10, 10, 0])
+    assert lower[[0, 10]] == pytest.approx([0, 0]) and lower[4:7] == pytest.approx([10, 10, 10])
+    assert (np.diff(lower[:5]) > 0).all() and (lower - straight)[[1, 2, 8, 9]].min() > .5
+
+
+def test_the_lips_of_pressed_points_do_not_cross(carrier):
+    move = np.zeros((68, 3))
+    move[[65, 66, 67], 1], move[[61, 62, 63], 1] = -20, 5
+    own = carrier.place.own[INNER_LIPS]
+    to = own + carrier.handles.moved(move, carrier.place.own, evenly=True)[INNER_LIPS]
+
+    def gaps(ring):
+        return ring[1:10, 1] - ring[:10:-1, 1]
+
+    assert (gaps(to) >= np.minimum(gaps(own), 0) - 1e-9).all()
+    assert (gaps(own + carrier.handles.moved(move)[INNER_LIPS]) < -5).any()  # without: they do
+
+
+def test_the_edges_of_moved_lips_come_from_further_out(carrier, opened):
+    """What lies between an image's lips does not go along with them; where nothing moves, nothing is pulled."""
+    sheet, own = carrier._sheet, carrier.place.pixels(carrier.place.own)
+    assert np.allclose(sheet._sources(own), own[:, :2], atol=1e-9)
+    far = np.array(opened)
+    far[[65, 66, 67], 1] += 4
+    to = carrier.place.pixels(carrier.place.own + carrier.handles.moved(far))
+    edge, next_ = INNER_LIPS[4:7], LIPS[2, 4:7]
+    pulled = np.linalg.norm(sheet._sources(to)[edge] - own[edge, :2], axis=1)
+    assert (pulled > .4 * np.linalg.norm((own[next_] - own[edge])[:, :2], axis=1)).all()
+    others = np.setdiff1d(np.arange(len(own)), LIPS)
+    assert np.array_equal(sheet._sources(to)[others], own[others, :2])

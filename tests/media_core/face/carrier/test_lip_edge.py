@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from talking_heads.media_core.face.carrier.carrier import Carrier
-from talking_heads.media_core.face.carrier.lip_edge import without_teeth
+from talking_heads.media_core.face.carrier.lip_edge import goes_along, without_teeth
 from talking_heads.media_core.face.carrier.place import UNIT, Place
 from talking_heads.media_core.face.carrier.response import shutting
 from talking_heads.media_core.subject.layout import INNER_LIPS, LIPS
@@ -80,3 +80,11 @@ def test_with_alpha_or_without(portrait, channels):
     image = painted(image, mesh)
     whole = image if channels == 3 else np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
     assert moved(mesh, without_teeth(whole, mesh)).max() > 1
+
+
+def test_lip_and_jaw_go_along(portrait):
+    image, mesh = portrait
+    along = goes_along(mesh, without_teeth(painted(image, mesh), mesh))
+    assert along[57, 1] < -.5 and along[57, 1] < along[8, 1] < 0  # up, the lip further than the jaw
+    assert not along[17:54].any() and not along[60:].any() and not along[:, [0, 2]].any()
+    assert not goes_along(mesh, mesh).any()
