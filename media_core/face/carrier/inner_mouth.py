@@ -1,5 +1,5 @@
-"""Draws what is seen between the moving lips: upper teeth fixed to the skull, lower teeth and tongue that go with the jaw, and
-the dark behind them; or the image's own inside, where it shows one. Lengths are units (`place.py`) from the middle of the shut
+"""Draws what is seen between the moving lips: upper teeth fixed to the skull, the tongue that goes with the jaw, and the dark
+behind them; or the image's own inside, where it shows one. Lengths are units (`place.py`) from the middle of the shut
 mouth; the sizes are those of the synthetic subject's mouth and hold for everybody in these units.
 """
 from __future__ import annotations
@@ -30,8 +30,7 @@ _TONGUE = .2             # how far the tongue is up, 0..1
 _EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the middle
 _TEETH_LIGHT = np.array([1.0, .94, .79, .57, .36, .22])  # of the teeth from the middle to the corner, which lies in the dark
 _BETWEEN, _BITE = .09, .32  # darkness of the lines between teeth; units by which a tooth's edge is rounded
-_HALF_ROW, _LOWER_HALF = 18.0, 15.0
-_BURIED = 1.5           # units below the lower lip's edge from which its teeth begin at the highest
+_HALF_ROW = 18.0
 _SHADE = .72, 5.0       # brightness under the upper lip, units over which the lip's shadow ends
 _CORNER = .82, 6.0      # brightness at the corners, units from them over which it darkens
 
@@ -146,7 +145,6 @@ def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [
     tongue = bright * np.array([1.0, .58, .56]) if mouth.tongue is None else mouth.tongue
     patch = _cavity(view, dark)
     _tongue(patch, view, tongue, jaw)
-    _lower_teeth(patch, view, mouth.tone, jaw, mouth.row)
     teeth = _upper_teeth(patch, view, mouth.tone, mouth.row, mouth.covered)
     patch *= _shadow(view)[..., None] ** _REDDENS * mouth.light
     _set_tone(patch, teeth, view, mouth.tone * mouth.light * (1 - _HANGS[2] * mouth.covered))
@@ -164,7 +162,7 @@ def _cavity(view: _View, dark: np.ndarray) -> np.ndarray:
 
 
 def _tongue(patch: np.ndarray, view: _View, colour: np.ndarray, jaw: float) -> None:
-    """Behind the lower teeth; darker with depth, that is towards its upper end."""
+    """Behind the lower lip; darker with depth, that is towards its upper end."""
     centre = view.project(0, .66 * jaw + 5.5 - 5.5 * _TONGUE, 9 - 5 * _TONGUE)
     across = (view.x - centre[0]) / (13.5 * view.scale)
     along = (view.y - centre[1]) / ((5.6 + 1.8 * _TONGUE) * view.scale)
@@ -202,18 +200,6 @@ def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarra
     if len(seen) > 20:
         gain = np.clip(tone / np.maximum(np.percentile(seen, 75, axis=0), 1), .8, _MOST_GAIN)
         patch *= 1 + teeth[..., None] * (gain - 1).astype(np.float32)
-
-
-def _lower_teeth(patch: np.ndarray, view: _View, tone: np.ndarray, jaw: float, shown: float) -> None:
-    lip = float(view.lips[3:8, 1].max() - view.project(0, 0, 0)[1]) / view.scale
-    along, below = _row(view, max(.92 * jaw + 2.6, lip + _BURIED), _LOWER_HALF, 5.0, .4)
-    count = along / _LOWER_HALF * 5.6
-    gap = np.abs(count - np.round(count)) * 2.7
-    light = (1 - .12 * np.exp(-(gap / .5) ** 2)) * np.clip(1 - .08 * below, .5, 1)
-    light = light * np.clip(1.0 - .5 * (along / _LOWER_HALF) ** 2, .2, 1)
-    shape = np.clip(below * 1.1 + .2, 0, 1) * np.clip((_LOWER_HALF - np.abs(along)) / 2, 0, 1)
-    shape = shape * np.clip(1 - (below - 6) / 2, 0, 1) * shown
-    _blend(patch, (light * .76)[..., None] * tone.astype(np.float32), shape)
 
 
 def _shadow(view: _View) -> np.ndarray:  # -> [h, w]
