@@ -43,8 +43,8 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = ["# What bounds avatars of real people", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python "
-             f"benchmarks/real_avatar_bounds.py --every {args.every}`. PSNR in dB against the film, mean over held-out frames; regions are "
-             "the data set's own.", ""]
+             f"benchmarks/real_avatar_bounds.py --every {args.every}`. PSNR in dB against the film, mean over held-out "
+             "frames; regions are the data set's own.", ""]
     for i, folder in enumerate(args.datasets):
         path = args.avatar[i] if i < len(args.avatar) else folder.with_suffix(".safetensors")
         lines += [f"## {folder.name}", "", "| figure | value |", "|---|---|"]
