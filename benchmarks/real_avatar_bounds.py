@@ -43,8 +43,8 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = ["# What bounds avatars of real people", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python "
-             "benchmarks/real_avatar_bounds.py`. PSNR in dB against the film, mean over held-out frames; regions are the data "
-             "set's own.", ""]
+             f"benchmarks/real_avatar_bounds.py --every {args.every}`. PSNR in dB against the film, mean over held-out "
+             "frames; regions are the data set's own.", ""]
     for i, folder in enumerate(args.datasets):
         path = args.avatar[i] if i < len(args.avatar) else folder.with_suffix(".safetensors")
         lines += [f"## {folder.name}", "", "| figure | value |", "|---|---|"]
@@ -89,7 +89,7 @@ def by_region(clip: Clip, frames: list[int], avatar) -> dict[str, float]:
 
 def nearest(clip: Clip, frames: list[int], learned: list[int]) -> dict[str, float]:
     """How well the best training frame, laid over a held-out one, does."""
-    rows, landmarks = [], clip.dataset.landmarks[:, list(RIGID)]
+    rows, landmarks = [], np.ascontiguousarray(clip.dataset.landmarks[:, list(RIGID)])
     images = {f: filmed(clip, f) for f in learned}
     for index in frames:
         truth, head = filmed(clip, index), head_mask(clip, index)
