@@ -33,7 +33,7 @@ def test_template_runs_as_it_opens(page, name):
     shown = page.films_shown(entry) if "SaveVideo" in types_of(name) else page.text_shown("Saved models/")
     print(f"{name}: {time.monotonic() - begun:.1f} s from Run to {shown}; {page.clicks} clicks")
     assert not page.notices()
-    assert not page.overlaps(), "nodes lie on one another after the run"
+    page.until(lambda: not page.overlaps(), 10, f"no nodes lie on one another after the run: {page.overlaps()}")
     assert {node["type"] for node in page.nodes()} == types_of(name), "the page kept every node"
 
 

@@ -12,6 +12,7 @@ const LIVE_IMAGE = '$$canvas-image-preview' // ComfyUI's widget for the frames o
 const RECENT = 64 // runs of ComfyUI's history that are looked through after a reload
 // Beside the player, Nodes 2.0 would go on showing the last frame that came while the video was made, over the node below.
 const HIDES_FRAME = '[data-node-id]:has(.talking-heads-player) :is(img[src^="blob:"], img[src^="blob:"] + div) { display: none }'
+const LATE = 12 // looks, within 3 s, for a frame that comes after its video
 const SMALL = 220 // px that it makes do with: more would lay it over the node below
 const LEAST = 1 // seconds of a growing file that are worth opening
 const players = new WeakMap() // node -> its player
@@ -165,11 +166,19 @@ class Player {
     this.choice.replaceChildren(...files.map((file, i) => Object.assign(element('option', {}, this.say('choice', i + 1, files.length)), { value: i })))
     this.choice.value = String(files.length - 1)
     this.choice.style.display = files.length > 1 ? '' : 'none'
-    this.node.imgs = undefined // the last frame that was shown while the video was made (classic nodes)
+    this.play(files.at(-1), at)
+    this.clearFrame()
+    if (at && this.vue) this.shrink()
+  }
+
+  /** Takes away the last frame that was shown while the video was made (classic nodes). It may come late: it is an image that loads. */
+  clearFrame(times = LATE) {
+    if (this.live || !this.node.graph) return
+    this.node.imgs = undefined
     const grown = this.node.widgets?.some(widget => widget.name === LIVE_IMAGE)
     removeWidget(this.node, LIVE_IMAGE)
-    this.play(files.at(-1), at)
-    if (grown || (at && this.vue)) this.shrink()
+    if (grown) this.shrink()
+    if (times > 1) setTimeout(() => this.clearFrame(times - 1), 250)
   }
 
   /** Whether Nodes 2.0 draws the node. */
