@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from .gaussians import GaussianField
-from .layers import DISPLACEMENT, reviving_gradient
+from .layers import DISPLACEMENT
 from .motion import FaceMotionNet
 
 PORTION = 2048  # Gaussians that go through the layers together
@@ -89,7 +89,7 @@ class _Offsets(torch.autograd.Function):
             _let_through(torch.mm(g_deep, second, out=g_part[:, b:]), part[:, b:])
             g_scaled.addmm_(looks.T, g_part[:, b:])
             g_looks = torch.addmm(g_attention[cut], g_part[:, b:], scaled.T)
-            g_up = reviving_gradient(g_looks[:, :uppers], looks[:, :uppers])
+            g_up = _let_through(g_looks[:, :uppers], looks[:, :uppers])
             g_low2.addmm_(g_looks[:, uppers:].T, part[:, :a])
             g_up2.addmm_(g_up.T, part[:, a:b])
             torch.mm(g_looks[:, uppers:], low2, out=g_part[:, :a])

@@ -6,9 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-REVIVING = 0.1  # part of a gradient that passes a shut `reviving_relu`
 DISPLACEMENT = 0.01  # metres per unit of the nets' first three outputs (docs/hmtalker.md#networks)
 
 
@@ -58,29 +56,3 @@ def mlp_sizes(state: Mapping[str, Tensor], prefix: str = "") -> tuple[int, int, 
     names.sort(key=lambda k: int(k.split(".")[-2]))
     first, last = state[names[0]], state[names[-1]]
     return first.shape[1], last.shape[0], first.shape[0], len(names)
-
-
-class _Reviving(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.relu()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's stub: (ctx, *grad_outputs)
-        return reviving_gradient(g.clone(), ctx.saved_tensors[0])
-
-
-def reviving_relu(x: Tensor) -> Tensor:
-    """ReLU; but where it is shut, a part of a gradient that would open it passes.
-
-    Region attention is learnt per place: where a unit's attention starts below zero, the plain ReLU keeps it there for good. Lids
-    then never learn to close, in one training of several, by chance.
-    """
-    return _Reviving.apply(x)
-
-
-def reviving_gradient(gradient: Tensor, result: Tensor) -> Tensor:
-    """What `reviving_relu` lets through, in place; `result`: its input or its output."""
-    return gradient.mul_(torch.where(result > 0, 1.0, REVIVING * (gradient < 0)))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...media_core.errors import TalkingHeadsError
 from .audio_net import AudioAttNet, make_audio_net
 from .fusion import MotionKind, fuse, fusion_net
-from .layers import DISPLACEMENT, MLP, reviving_relu
+from .layers import DISPLACEMENT, MLP
 from .triplane import GridConfig, TriPlane
 
 Path = Literal["audio", "masked", "vanilla"]
@@ -230,7 +230,7 @@ class FaceMotionNet(SpeechMotionNet):
             ambient_upper=att_upper.norm(dim=-1, keepdim=True).expand(frames, -1, -1), **codes)
 
     def _attention(self, features: Tensor) -> tuple[Tensor, Tensor]:  # [N, 36] -> att_lower [N, 32], att_upper [N, 7] (Eq. 8)
-        return self.att_lower(features), reviving_relu(self.att_upper(features))
+        return self.att_lower(features), torch.relu(self.att_upper(features))
 
     def cache(self, xyz: Tensor) -> FaceCache:  # [N, 3] metres
         """Computes once what every frame of an avatar shares."""

@@ -31,9 +31,7 @@ from .curriculum import draw_mask, draw_path
 from .losses import alpha_loss, masked_mean, motion_regulariser, photometric
 from .lpips import LPIPS, patch_distance
 
-# How much hair weighs in the attention loss where it counts in every step. In one of so many steps it had that share; with all of
-# it the upper face's attention went out before the lids had learnt to close.
-HAIR_ATTENTION = 1 / 7
+HAIR_FRINGE = 0.02  # of the image's height: hidden around hair in the steps in which hair is (ours)
 HAIR_ALWAYS, MASK_CLOSING, MOUTH_FROZEN = 0.92, 0.94, 0.98  # shares of a stage from which its published ending counts
 LPIPS_FACE, LPIPS_MOUTH, LPIPS_FUSE = 0.94, 0.98, 0.5  # share of each stage after which LPIPS counts
 
@@ -147,7 +145,7 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
         regions = np.where(closed(view.mouth)[..., 0].cpu().numpy() > 0, regions | MOUTH, regions)
     weights = picture.Weights(config.lambda_ssim, config.lambda_detail,
                               config.lambda_alpha if moving or not config.published_endings else 0.0)
-    code = picture.face_code(regions, hair_counts)
+    code = picture.face_code(regions, hair_counts, 0.0 if config.published_endings else HAIR_FRINGE)
     late = lpips if step >= LPIPS_FACE * config.face.steps else None
     loss, image, target = compared(shot, view, code, clear, weights, differentiable=late is not None)
     if late is not None:
@@ -157,8 +155,7 @@ def face_loss(branch: Branch, clip: Clip, view: View, step: int, config: TrainCo
     if motion is not None:
         loss = loss + config.lambda_motion * motion.deviation + align_weight(config) * motion.align
         if step % config.attention_every == 0:
-            hair = (HAIR_ATTENTION if config.hair_every == 1 else 1.0) * hair_counts
-            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(motion, view, hair)
+            loss = loss + config.attention_every * config.lambda_attention * _attention_loss(motion, view, hair_counts)
     return loss, shot, image, target
 
 
@@ -218,7 +215,7 @@ def computing(device: torch.device, config: TrainConfig) -> AbstractContextManag
     return nullcontext() if config.precision == "fp32" else autocast(device, config.precision)
 
 
-def _attention_loss(motion: FaceMotion, view: View, hair: float) -> Tensor:  # hair: its weight
+def _attention_loss(motion: FaceMotion, view: View, with_hair: bool) -> Tensor:
     """Upper-face attention has no business on the lips, and no attention has any on the hair."""
     moved = {name: value.detach() for name, value in motion.arguments.items()}
     upper, lower = motion.attention.split([len(UPPER_INDEX), motion.attention.shape[1] - len(UPPER_INDEX)], dim=-1)
@@ -227,8 +224,8 @@ def _attention_loss(motion: FaceMotion, view: View, hair: float) -> Tensor:  # h
                           viewmats=view.viewmat.detach()[None], Ks=view.K[None], width=view.width, height=view.height)[0][0]
     lower, upper = image[..., :1], image[..., 1:]
     loss = masked_mean(upper, view.lips)
-    if hair:
-        loss = loss + hair * (masked_mean(upper, view.hair) + masked_mean(lower, view.hair))
+    if with_hair:
+        loss = loss + masked_mean(upper, view.hair) + masked_mean(lower, view.hair)
     return loss
 
 

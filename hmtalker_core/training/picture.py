@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,9 +34,15 @@ def fits(*tensors: Tensor) -> bool:
     return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
 
 
-def face_code(regions: np.ndarray, hair_counts: bool) -> np.ndarray:  # uint8 [h, w] of a view -> uint8 [h, w]
-    """What the face stage asks of each pixel: an empty mouth, and in most steps nothing of the hair."""
-    return _codes(_face_with_hair if hair_counts else _face_without_hair)[regions]
+def face_code(regions: np.ndarray, hair_counts: bool, fringe: float = 0.0) -> np.ndarray:  # uint8 [h, w] of a view -> uint8 [h, w]
+    """What the face stage asks of each pixel: an empty mouth, and in most steps nothing of the hair, nor of `fringe` (of the
+    image's height) outside its outline: there a pixel too many would cost, while one that lacks inside does not."""
+    code = _codes(_face_with_hair if hair_counts else _face_without_hair)[regions]
+    if hair_counts or not fringe:
+        return code
+    reach = max(1, round(fringe * len(regions)))
+    around = cv2.dilate((regions & HAIR != 0).view(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
+    return np.where(around & (regions & (FACE | MOUTH) == 0), code | HIDDEN, code).astype(np.uint8)
 
 
 def mouth_code(regions: np.ndarray) -> np.ndarray:  # uint8 [h, w] of a view -> uint8 [h, w]

@@ -74,3 +74,14 @@ def test_regions_and_their_codes():
     assert (mouth & SHOWN > 0).tolist() == [False] * 3 + [True] + [False] * 3
     assert (mouth & picture.HIDDEN > 0).tolist() == [False] * 4 + [True, True, False]
     assert (mouth & picture.OPAQUE > 0).tolist() == [False] * 3 + [True] * 3 + [False]
+
+
+def test_what_spills_over_hidden_hair_costs_nothing():
+    """Around hair, but not over the face, a fringe is hidden in the steps in which hair is."""
+    labels = np.zeros((50, 9), np.uint8)
+    labels[:, 4], labels[:, 5] = picture.HAIR, picture.FACE
+    hidden = picture.face_code(labels, False, 0.04)[25] & picture.HIDDEN > 0
+    assert hidden.tolist() == [False, False, True, True, True, False, True, False, False]
+    for code in (picture.face_code(labels, True, 0.04), picture.face_code(labels, True)):
+        assert not (code & picture.HIDDEN).any()
+    assert np.array_equal(picture.face_code(labels, False, 0.0) & picture.HIDDEN > 0, labels == picture.HAIR)
