@@ -149,9 +149,14 @@ class ComfyPage:
     def add_node(self, words: str) -> None:
         """By the search that a double click on the canvas opens; the first result with that name."""
         self.clicks += 1
-        self.page.mouse.dblclick(WINDOW["width"] / 2, WINDOW["height"] / 2)
         results = self.page.get_by_test_id("result-item")
-        results.first.wait_for()
+
+        def searching() -> bool:  # a page that has just opened misses a click now and then
+            self.page.mouse.dblclick(WINDOW["width"] / 2, WINDOW["height"] / 2)
+            self.page.wait_for_timeout(3000)
+            return results.first.is_visible()
+
+        self.until(searching, LIMIT, "the search is open")
         self.page.keyboard.type(words)
         self.click(results.filter(has_text=words).first)
         self.page.mouse.move(WINDOW["width"] / 2, 300)
