@@ -34,7 +34,7 @@ def fits(*tensors: Tensor) -> bool:
     return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
 
 
-def face_code(regions: np.ndarray, hair_counts: bool, fringe: float = 0.0) -> np.ndarray:  # uint8 [h, w] of a view -> uint8 [h, w]
+def face_code(regions: np.ndarray, hair_counts: bool, fringe: float = 0.0) -> np.ndarray:  # uint8 [h, w] of a view -> same
     """What the face stage asks of each pixel: an empty mouth, and in most steps nothing of the hair, nor of `fringe` (of the
     image's height) outside its outline: there a pixel too many would cost, while one that lacks inside does not."""
     code = _codes(_face_with_hair if hair_counts else _face_without_hair)[regions]
