@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json") if not path.stem.endswith(".app"))
 LEAST_ZOOM = 0.7  # below, text of the classic canvas is too small to read
 # Shorter than a person would train: widgets and what is typed into them.
-SHORTER = {"HMTalker_TrainAvatar": {"steps": "0.02"}, "MoDiTalker_TrainMToV": {"steps": "0.01"}}
+SHORTER = {"HMTalker_TrainAvatar": {"steps": "0.02"}, "MoDiTalker_TrainMToV": {"steps": "0.01", "batch": "1"}}
 LONGEST = {"9 Train MoDiTalker": {"TalkingHead_MotionDataset": {"people": "2", "seconds": "4"},
                                   "MoDiTalker_TrainAToM": {"steps": "0.01"}}}
 ADVANCED = {"batch"}  # Nodes 2.0 folds such widgets away
