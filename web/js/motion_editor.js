@@ -4,7 +4,8 @@ import { api } from '../../../scripts/api.js'
 import { app } from '../../../scripts/app.js'
 import { EditorPanel } from './editor/panel.js'
 import { readView } from './editor/view.js'
-import { speaking } from './editor/words.js'
+import { WORDS } from './editor/words.js'
+import { pageWords } from './on_node/language.js'
 import { after, keep, noteChange } from './on_node/panels.js'
 
 const LANES = { MoDiTalker_EditMotion: 6, HMTalker_EditAvatarMotion: 19 }
@@ -43,9 +44,8 @@ async function fetchView(node, panel, files) {
 
 function build(node, lanes) {
   const edits = node.widgets.find(widget => widget.name === 'edits')
-  const locale = app.extensionManager?.setting?.get('Comfy.Locale')
   const panel = new EditorPanel({
-    words: speaking(locale),
+    words: pageWords(app, WORDS),
     save: text => {
       edits.value = text
       edits.callback?.(text)

@@ -43,8 +43,4 @@ const ZH = {
   unknown: '此头像未训练过', sketch: '示意', every: '每 {} 帧显示一帧'
 }
 
-/** @param {string} locale such as 'zh' @returns {function(string): string} words by their names */
-export function speaking(locale) {
-  const words = String(locale || '').startsWith('zh') ? ZH : EN
-  return name => words[name] || name
-}
+export const WORDS = { en: EN, zh: ZH }

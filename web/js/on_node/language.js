@@ -37,17 +37,19 @@ const ZH = {
 
 /**
  * @param {string} locale such as 'zh'; anything that is not known speaks English
+ * @param {{en: Object<string, string>, zh: Object<string, string>}} [words] by their names
  * @returns {(name: string, ...values: (string|number)[]) => string} words by their names, {0} and {1} filled in
  */
-export function speaking(locale) {
-  const words = String(locale || '').startsWith('zh') ? ZH : EN
-  return (name, ...values) => (words[name] ?? name).replace(/\{(\d)\}/g, (_, i) => String(values[i]))
+export function speaking(locale, words = { en: EN, zh: ZH }) {
+  const chosen = String(locale || '').startsWith('zh') ? words.zh : words.en
+  return (name, ...values) => (chosen[name] ?? name).replace(/\{(\d)\}/g, (_, i) => String(values[i]))
 }
 
 /**
  * @param {object} app ComfyUI's
+ * @param {{en: Object<string, string>, zh: Object<string, string>}} [words] a panel's own, instead of these
  * @returns {(name: string, ...values: (string|number)[]) => string} words in the language that ComfyUI is set to
  */
-export function pageWords(app) {
-  return speaking(app.extensionManager?.setting?.get('Comfy.Locale'))
+export function pageWords(app, words) {
+  return speaking(app.extensionManager?.setting?.get('Comfy.Locale'), words)
 }
