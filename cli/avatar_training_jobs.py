@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..media_core.captions import caption
 from ..media_core.errors import TalkingHeadsError
-from ..training_core.choices import CUES, DENSIFY, FUSIONS, WINDOWS
+from ..training_core.choices import CUES, DENSIFY, FUSIONS, PRIORS, WINDOWS
 from .automatic import or_auto
 from .encoders import add_encoder, chosen_encoder
 from .executor import Result, add_workers
@@ -51,7 +51,10 @@ def add_options(what: argparse._SubParsersAction, common: argparse.ArgumentParse
     add_encoder(avatar)
     add_workers(add)
     add("--start-from", metavar="AVATAR.safetensors", help="an avatar of somebody else, or an avatar prior, whose motion "
-        "networks this one begins with (default: only the speech prior)")
+        "networks this one begins with (default: --prior)")
+    add("--prior", choices=PRIORS, default=PRIORS[0], help="what the motion networks begin with otherwise: speech, how mouths "
+        "answer speech; avatar, also how faces move; auto (default): avatar where its speech, fusion, cue and window are the "
+        "training's")
     add("--size", type=int, metavar="PX", help="sides of the frames in training (default: the dataset's)")
     add("--lpips", metavar="FILE", help="LPIPS (AlexNet) weights, .safetensors, for the perceptual terms")
     _add_model_options(avatar.add_argument_group("the model (table 4 of the paper; docs/hmtalker.md, Options)").add_argument)
@@ -175,11 +178,12 @@ def _config(options: argparse.Namespace, quiet: bool = False) -> TrainConfig:
 def _trained(options: argparse.Namespace, config: TrainConfig, group: SingleProcess, device: str | torch.device,
              report: Report) -> Avatar:
     from ..hmtalker_core.training import train_avatar as avatar_training
+    from ..hmtalker_core.training.start import named
 
     return avatar_training.train_avatar(
         options.dataset, options.out, preset=config, seed=options.seed, size=options.size,
         encoder=chosen_encoder(options) or "mel", device=device, resume=options.resume, lpips_weights=options.lpips,
-        start_from=options.start_from, report=report, log_folder=options.log_dir, process_group=group)
+        start_from=options.start_from or named(options.prior), report=report, log_folder=options.log_dir, process_group=group)
 
 
 def _show(line: ProgressLine, done: int, total: int, info: Info) -> None:

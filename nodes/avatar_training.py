@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..media_core.paths import file_stem
 from ..training_core import choices
-from ..training_core.choices import CUES, DENSIFY, FUSIONS, WINDOWS
+from ..training_core.choices import CUES, DENSIFY, FUSIONS, PRIORS, WINDOWS
 from . import bridge, saying, sockets, speech
 from .atom_training import logs_of
 from .automatic import AUTO, Automatic, Value, check
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 NONE = "none"
 ENDINGS: dict[str, bool | None] = {"auto": None, "on": True, "off": False}
 CAP = Automatic("cap", 100, 10_000_000, whole=True, label="most Gaussians")
-SPEECH_PRIOR, AVATAR_PRIOR = PRIORS = ("speech", "avatar")
 PRESETS = list(choices.PRESETS)
 FORMERLY = ["preview", "paper"]  # demo and published, in saved workflows
 _UNTRAINED = {"warmup": "Only the audio networks were trained so far: there is no face yet.",
@@ -92,13 +91,13 @@ class TrainAvatar(io.ComfyNode):
         return io.NodeOutput(bridge.wrapped(avatar, path.stem), path.name, ui=saying.trained(path, logs, report, cls, missing))
 
 
-def _start(avatar: sockets.LoadedAvatar | None, prior: str) -> Avatar | Path | None:
+def _start(avatar: sockets.LoadedAvatar | None, prior: str) -> Avatar | Path | str | None:
     """What the motion networks begin with, if not with the speech prior alone."""
-    from ..hmtalker_core.training.start import SHIPPED
+    from ..hmtalker_core.training import start
 
     if avatar is not None:
         return avatar.model.copied("cpu")
-    return SHIPPED if prior == AVATAR_PRIOR else None
+    return start.named(prior)
 
 
 def _encoder_input() -> io.Input:
@@ -153,8 +152,9 @@ def _model_inputs() -> list:
                                      "are then enough for lips that follow."),
         io.Combo.Input("prior", options=list(PRIORS), default=PRIORS[0], optional=True, advanced=True,
                        tooltip="What the motion networks begin with, where start_from is not connected. speech: how mouths "
-                               "answer speech; avatar: also how faces move, from eight synthetic people, so that half the steps "
-                               "do. It knows mel speech and the default fusion, cue and window only."),
+                               "answer speech; avatar: also how faces move, from eight synthetic people, so that lips follow "
+                               "the voice after a tenth of the steps (it knows mel speech and the default fusion, cue and "
+                               "window only); auto: avatar where it can, or else speech."),
     ]
 
 

@@ -7,3 +7,4 @@ FUSIONS = ("gate", "concat", "fixed", "implicit", "explicit")  # of an avatar's 
 CUES = ("au", "blendshapes", "vector")  # what an avatar's explicit code is made of
 WINDOWS = ("centred", "causal")  # which frames of audio an avatar hears: around its own, or up to it
 DENSIFY = ("grow", "mcmc")  # how Gaussians multiply
+PRIORS = ("auto", "speech", "avatar")  # what an avatar's motion nets begin with; auto: the avatar prior where it fits

@@ -75,12 +75,14 @@ class Curves:
             self.curves.setdefault(name, Curve()).add(step, value)
 
     def to_json(self) -> dict[str, Any]:
-        """{"curves": [{"name", "label", "chart", "steps", "values"}], "phases": [[step, words]]}."""
+        """{"curves": [{"name", "label", "chart", "steps", "values"}], "phases": [[step, words]]}, all of it copies: another
+        thread may send it when more has come."""
         rows = []
         for name, (chart, label) in SHOWN.items():
             steps, values = self.curves[name].points() if name in self.curves else ([], [])
             if steps:
-                rows.append({"name": name, "label": label, "chart": chart, "stride": self.curves[name].stride, "steps": steps,
+                rows.append({"name": name, "label": label, "chart": chart, "stride": self.curves[name].stride,
+                             "steps": list(steps),
                              "values": [float(f"{value:.5g}") for value in values]})
         return {"curves": rows, "phases": [list(phase) for phase in self.phases]}
 
@@ -91,7 +93,7 @@ class Curves:
         for row in _lists(record, "curves"):
             if isinstance(row, dict) and row.get("name") in SHOWN:
                 pairs = [(step, value) for step, value in zip(_lists(row, "steps"), _lists(row, "values"))
-                         if type(step) is int and isinstance(value, (int, float)) and step <= done]
+                         if type(step) is int and isinstance(value, (int, float)) and math.isfinite(value) and step <= done]
                 stride = row.get("stride")
                 found.curves[row["name"]] = Curve([step for step, _ in pairs], [float(value) for _, value in pairs],
                                                   stride if type(stride) is int and 1 <= stride < 2 ** 31 else 1)

@@ -34,6 +34,7 @@ from .steps import AvatarTraining
 
 KIND, VERSION = "avatar prior", 1
 SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "avatar_prior.safetensors"
+AUTO = "auto"  # instead of a file: the shipped avatar prior, where a training can start from it
 _SETTINGS = record({"encoder": text(200), "audio": AUDIO}, {"motion": MOTION, "people": many(text(200), most=10_000),
                                                             "steps": whole(0, COUNT)})
 _AGAIN = "Choose an avatar or an avatar prior"
@@ -66,13 +67,20 @@ class StartNets:
         """Raises:
             TalkingHeadsError: a training of these settings has other nets.
         """
+        for what, ours, theirs in self._misfits(clip, config):
+            raise TalkingHeadsError(f"A training can start only from motion nets of its own {what}, {ours}",
+                                    f"{theirs} in {self.name}", "Choose the same settings, or start from nothing")
+
+    def fits(self, clip: Clip, config: TrainConfig) -> bool:
+        """Whether a training of these settings has such nets."""
+        return not self._misfits(clip, config)
+
+    def _misfits(self, clip: Clip, config: TrainConfig) -> list[tuple[str, Any, Any]]:
+        """(what, in the training, here) of everything that differs."""
         dim, window, kind = audio_arguments(clip)
         wanted = (clip.hears.encoder, {"audio_dim": dim, "audio_window": window, "audio_kind": kind}, motion_kind(clip, config))
         came = (self.encoder, dict(self.audio), self.kind)
-        for what, ours, theirs in zip(("encoder", "speech features", "fusion and cue"), wanted, came):
-            if ours != theirs:
-                raise TalkingHeadsError(f"A training can start only from motion nets of its own {what}, {ours}",
-                                        f"{theirs} in {self.name}", "Choose the same settings, or start from nothing")
+        return [found for found in zip(("encoder", "speech features", "fusion and cue"), wanted, came) if found[1] != found[2]]
 
 
 def load_start(path: str | os.PathLike) -> StartNets:
@@ -100,6 +108,20 @@ def load_start(path: str | os.PathLike) -> StartNets:
     return found
 
 
+def named(prior: str) -> str | Path | None:
+    """What `train_avatar` is given as `start_from` for one of `choices.PRIORS`."""
+    return {AUTO: AUTO, "speech": None, "avatar": SHIPPED}[prior]
+
+
+def shipped_start(clip: Clip, config: TrainConfig) -> StartNets | None:
+    """The shipped avatar prior where a training can start from it: it knows one encoder's speech, centred, and the default fusion
+    and cue; presets that start from nothing do."""
+    if not config.speech_prior or config.window != "centred":
+        return None
+    found = load_start(SHIPPED)
+    return found if found.fits(clip, config) else None
+
+
 def train_prior(clips: Mapping[str, Clip], path: str | os.PathLike, config: TrainConfig, *, seed: int = 0,
                 speech_prior: tuple[Any, str] | None = None, report: Report = silent) -> Path:
     """Trains both motion nets on several people and saves them.
@@ -123,11 +145,12 @@ def train_prior(clips: Mapping[str, Clip], path: str | os.PathLike, config: Trai
         run.warmup_optimizer = runs[0].warmup_optimizer
         share(run.face, runs[0].face)
     for done in range(runs[0].steps):
+        told = {}
         for run in runs:
-            run.train_step()
+            told = run.train_step()
             if run.mouth is not None and runs[0].mouth is not None:
                 share(run.mouth, runs[0].mouth)
-        report(done + 1, runs[0].steps, {"phase": "avatar prior", "loss": runs[0].loss}, None)
+        report(done + 1, runs[0].steps, {"phase": "avatar prior", "loss": told["loss"]}, None)
     first, mouth = runs[0].clip, runs[0].mouth
     assert mouth is not None  # the training is finished
     dim, window, kind = audio_arguments(first)

@@ -35,7 +35,7 @@ from .config import preset as find_preset
 from .finish import build_avatar, held_out_quality, validation
 from .lpips import load_lpips
 from .prior import SHIPPED, SHIPPED_ENCODER
-from .start import StartNets, load_start
+from .start import AUTO, StartNets, load_start, shipped_start
 from .state import load_training
 from .steps import COLUMNS, AvatarTraining
 
@@ -65,7 +65,8 @@ def train_avatar(dataset: str | os.PathLike[str], out: str | os.PathLike[str], *
         device: where to train; the CPU does, as a whole, where it must draw for that device (see `rasterizer.drawing_device`).
         speech_prior: file the audio nets start from when the preset wants one (see `prior`); the shipped one serves "mel".
         start_from: an avatar, its file, or an avatar prior (see `start`), whose motion nets this one begins with: seconds of a
-            new person's video are then enough. None: from the speech prior alone.
+            new person's video are then enough. "auto": the shipped avatar prior, where these settings can start from it.
+            None: from the speech prior alone.
         lpips_weights: file for the LPIPS terms (see `lpips`); without one they are left out.
         resume: continue an unfinished training of the same data, settings and seed; False starts over.
         report: once a step, with phase, loss, psnr (dB, EMA; when it draws), points, val_psnr (dB, of the head on held-out
@@ -127,6 +128,8 @@ def _start(start_from: str | os.PathLike | Avatar | None, clip: Clip, config: Tr
     """The nets to begin with, which fit the training."""
     if start_from is None:
         return None
+    if start_from == AUTO:
+        return shipped_start(clip, config)
     start = StartNets.of(start_from) if isinstance(start_from, Avatar) else load_start(start_from)
     start.check(clip, config)
     return start

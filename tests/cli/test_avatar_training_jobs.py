@@ -9,6 +9,7 @@ from talking_heads.cli.main import FAILED, OK, USAGE, main
 from talking_heads.hmtalker_core.checkpoints import load_avatar
 from talking_heads.hmtalker_core.training import train_avatar as avatar_training
 from talking_heads.hmtalker_core.training.config import preset
+from talking_heads.hmtalker_core.training.start import SHIPPED
 
 
 @pytest.fixture
@@ -41,6 +42,13 @@ def test_every_option_reaches_the_trainer(asked):
     assert (config.gradient_clip, config.save_every, config.val_every) == (0.5, 7, 8)
     assert (asked["log_folder"], asked["size"], asked["lpips_weights"], asked["seed"]) == ("logs", 256, "l.safetensors", 3)
     assert asked["out"] == "mine.safetensors" and "steps" not in asked
+
+
+@pytest.mark.parametrize("options, start", [
+    ((), "auto"), (("--prior", "speech"), None), (("--prior", "avatar"), SHIPPED),
+    (("--start-from", "me.safetensors"), "me.safetensors")])
+def test_what_the_motion_networks_begin_with(asked, options, start):
+    assert run(*options) == OK and asked["start_from"] == start
 
 
 @pytest.mark.parametrize("options, config, notice", [

@@ -57,17 +57,29 @@ def test_an_avatar_of_all_options_is_trained_loaded_and_driven(loaded):
 
 
 def test_the_avatar_prior_is_what_the_nets_begin_with(loaded, monkeypatch):
-    """At one step's distance; what the speech prior gives is far from it."""
+    """At one step's distance, also where it is chosen by itself; what the speech prior gives is far from it."""
     from talking_heads.hmtalker_core.training.start import SHIPPED, load_start
 
     host, base = loaded
     far = {}
-    for prior in ("speech", "avatar"):
+    for prior in ("speech", "avatar", "auto"):
         ok(host.run(train(prior=prior)))
         net = load_avatar(base / "models" / "talking_heads" / "mine.safetensors").face_net.state_dict()
         start = load_start(SHIPPED).face
         far[prior] = max(float((net[name] - value).abs().max()) for name, value in start.items())
-    assert far["avatar"] < 0.1 * far["speech"], far
+    assert far["avatar"] == far["auto"] < 0.1 * far["speech"], far
+
+
+@pytest.mark.parametrize("inputs", [{"fusion": "concat"}, {"window": "causal"}])
+def test_where_the_avatar_prior_does_not_fit_auto_goes_without(loaded, inputs):
+    from talking_heads.hmtalker_core.training.start import SHIPPED, load_start
+
+    host, base = loaded
+    ok(host.run(train(prior="auto", **inputs)))
+    net = load_avatar(base / "models" / "talking_heads" / "mine.safetensors").face_net.state_dict()
+    start = load_start(SHIPPED).face
+    shared = [name for name, value in start.items() if name in net and net[name].shape == value.shape]
+    assert max(float((net[name] - start[name]).abs().max()) for name in shared) > 0.1
 
 
 def test_the_defaults_are_the_preset_itself(loaded):

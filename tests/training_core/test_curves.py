@@ -53,11 +53,21 @@ def test_a_resumed_training_goes_on_with_what_was_before_its_step():
 
 @pytest.mark.parametrize("record", [
     {}, {"curves": 3, "phases": {}}, {"curves": [None, {"name": "loss", "steps": ["x"], "values": [1], "stride": -1}]},
+    {"curves": [{"name": "loss", "steps": [3], "values": [float("nan")]}]},
     {"curves": [{"name": "else", "steps": [1], "values": [1]}], "phases": [[1], ["a", 2], 3]}])
 def test_a_damaged_record_is_no_hindrance(record):
     curves = Curves.until(record, 10)
     curves.add(11, {"loss": 1.0}, "a")
     assert rows(curves)["loss"]["steps"] == [11] and curves.to_json()["phases"] == [[11, "a"]]
+
+
+def test_what_is_sent_later_has_a_value_for_every_step():
+    """A page's server writes a record down in a thread of its own, while the training goes on."""
+    curves = Curves()
+    curves.add(1, {"loss": 1.0}, "a")
+    told = curves.to_json()
+    curves.add(2, {"loss": 0.5}, "b")
+    assert told == {"curves": [{**rows(curves)["loss"], "steps": [1], "values": [1.0]}], "phases": [[1, "a"]]}
 
 
 def test_every_curve_has_its_words():
