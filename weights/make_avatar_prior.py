@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--work", type=Path, default=Path("output/avatar_prior"), help="folder for the datasets")
-    parser.add_argument("--steps", type=int, default=1500, help="of each person (default: 1500)")
+    parser.add_argument("--steps", type=int, default=2000, help="of each person (default: 2000)")
     args = parser.parse_args()
     torch.manual_seed(0)
     clips = {}
