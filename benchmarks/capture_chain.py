@@ -1,10 +1,11 @@
 """Does capture hold? The subject's plain film, without any ground truth, through capture and the avatar trainer; its avatar is
 compared with one trained on the exact data set of the same film.
 
-    python benchmarks/capture_chain.py [--work FOLDER] [--truth AVATAR] [--preset demo] [--steps 1.0]
+    python benchmarks/capture_chain.py [--work FOLDER] [--truth AVATAR] [--preset demo] [--steps 1.0] [--codec]
 
 Both are judged on 10 s of unseen sentences against the same exact film. Poses and upper-face action units of that film come from
-its own data set: exact for one avatar, captured (`like` the training film) for the other. Writes
+its own data set: exact for one avatar, captured (`like` the training film) for the other. With --codec a third avatar learns from
+the exact data set whose frames alone are those of the mp4: what the codec costs, whatever captures it. Writes
 benchmarks/results/capture_chain.{md,png}.
 """
 from __future__ import annotations
@@ -13,10 +14,12 @@ import argparse
 import json
 import math
 import platform
+import shutil
 import time
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import torch
 from avatar_quality import TEST_SECONDS, TEST_SEED, TRAIN_SECONDS, TRAIN_SEED, contact_sheet, evaluate, eye_meter, lip_meter
 from common import progress_line, results_folder, talking_heads  # noqa: F401
@@ -36,6 +39,7 @@ from talking_heads.media_core.video_reading import read_frames
 PSNR, LIPS = "head PSNR, dB", "lip-aperture correlation, rendered"
 FILM_EVERY = 10  # frames of the film that are compared: one in so many
 ALLOWED = {PSNR: 1.2, LIPS: 0.04}  # how much worse the captured avatar may be
+CODEC = " exact data set with the mp4's frames | captured film against that |"
 SHOWN = (PSNR, "head SSIM", "lip-rectangle PSNR, dB", LIPS,
          "lip-aperture correlation, sound shifted 2 s", "eye-aperture correlation, rendered",
          "blink correlation (eye closure rendered, AU45 fed)")
@@ -58,6 +62,9 @@ def main() -> None:
     truth = load_avatar(args.truth) if args.truth else trained(folders["train"], args.work / "truth.safetensors", args)
     made = trained(captured["train"], args.work / "captured.safetensors", args)
     rows, pictures = compared(truth, made, folders, captured, args)
+    if args.codec:
+        coded = with_frames_of(args.work / "train.mp4", folders["train"], args.work / "coded_train")
+        rows["codec"] = on_exact(trained(coded, args.work / "coded.safetensors", args), folders, args)
     text = report(rows, captured["train"], film_error(folders["test"], args.work / "test.mp4"), args)
     print(text)
     results_folder().joinpath("capture_chain.md").write_text(text, encoding="utf-8")
@@ -69,6 +76,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_chain"), help="folder for data and avatars")
     parser.add_argument("--truth", type=Path, help="an avatar trained on the exact data (the demo avatar is); else trained here")
+    parser.add_argument("--codec", action="store_true", help="also an avatar of the exact data set with the mp4's frames")
     parser.add_argument("--only-capture", action="store_true", help="stop before training")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--steps", type=float, default=1.0)
@@ -90,6 +98,28 @@ def plain_film(folder: Path, path: Path) -> Path:
     return path
 
 
+def with_frames_of(film: Path, folder: Path, out: Path) -> Path:
+    """The exact data set in which the person's pixels are those of the film."""
+    import cv2
+
+    if not out.exists():
+        partial = out.with_name(f"{out.name}.part")
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        data = AvatarDataset.open(folder)
+        for index, frame in enumerate(read_frames(film)):
+            file = partial / "gt_imgs" / f"{index}.jpg"
+            person = (data.frame(index).torso[..., 3] > 0) | head_of(data, index)
+            mixed = np.where(person[..., None], frame, cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))
+            cv2.imwrite(str(file), cv2.cvtColor(mixed, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 98])
+        partial.rename(out)
+    return out
+
+
+def head_of(data: AvatarDataset, index: int) -> np.ndarray:  # bool [H, W]
+    masks = data.frame(index)
+    return masks.face_mask | masks.hair_mask | masks.mouth_mask
+
+
 def film_error(folder: Path, film: Path) -> float:
     """PSNR of the head, dB, of the mp4 itself against the frames that went into it: what the codec takes before any capture."""
     import cv2
@@ -98,9 +128,7 @@ def film_error(folder: Path, film: Path) -> float:
     for index, frame in enumerate(read_frames(film)):
         if index % FILM_EVERY == 0:
             exact = cv2.cvtColor(cv2.imread(str(folder / "ori_imgs" / f"{index}.jpg")), cv2.COLOR_BGR2RGB)
-            masks = data.frame(index)
-            head = masks.face_mask | masks.hair_mask | masks.mouth_mask
-            found.append(float(((frame.astype(float) - exact)[head] ** 2).mean()))
+            found.append(float(((frame.astype(float) - exact)[head_of(data, index)] ** 2).mean()))
     return -10 * math.log10(sum(found) / len(found) / 255 ** 2)
 
 
@@ -128,6 +156,13 @@ def compared(truth: Avatar, made: Avatar, folders: dict, captured: dict, args: a
     return {"exact": exact, "captured": rows}, pictures
 
 
+def on_exact(avatar: Avatar, folders: dict, args: argparse.Namespace) -> dict[str, float]:
+    """What an avatar of exact poses gives on the unseen sentences."""
+    clip = {name: open_clip(AvatarDataset.open(folders[name], size=args.size), avatar.encoder, torch.device("cpu"), silent)
+            for name in ("train", "test")}
+    return evaluate(avatar, clip["test"], lip_meter(clip["train"]), eye_meter(clip["train"]))[0]
+
+
 def report(rows: dict, folder: Path, film: float, args: argparse.Namespace) -> str:
     manifest = json.loads((folder / "manifest.json").read_text("utf8"))
     doubtful = [n for n, r in zip(AU_NAMES, manifest["au_reliability"]) if r < .4]
@@ -139,12 +174,15 @@ def report(rows: dict, folder: Path, film: float, args: argparse.Namespace) -> s
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              f"The mp4 itself (H.264, CRF 18) is {film:.1f} dB of the head from the frames that went into it.",
              f"Action units the trainer took for unknown: {' '.join(doubtful)}.", "",
-             "| figure | exact data set | captured film | difference | allowed |", "|---|---|---|---|---|"]
+             "| figure | exact data set | captured film | difference | allowed |" + (CODEC if "codec" in rows else ""),
+             "|---|---|---|---|---|" + ("---|---|" if "codec" in rows else "")]
     for name in SHOWN:
         a, b = rows["exact"][name], rows["captured"][name]
         allowed = ALLOWED.get(name)
         met = "" if allowed is None else f"-{allowed:g}: " + ("met" if b >= a - allowed else "**not met**")
-        lines.append(f"| {name} | {a:.3f} | {b:.3f} | {b - a:+.3f} | {met} |")
+        coded = rows.get("codec", {}).get(name)
+        codec = "" if coded is None else f" {coded:.3f} | {b - coded:+.3f} |"
+        lines.append(f"| {name} | {a:.3f} | {b:.3f} | {b - a:+.3f} | {met} |{codec}")
     return "\n".join(lines) + "\n"
 
 
