@@ -139,6 +139,17 @@ def test_where_the_page_allows_no_blobs_the_growing_file_is_opened_itself(page):
     page.wait_for_function("document.querySelector('.talking-heads-player video').src.includes('live.mp4')")
 
 
+def test_a_video_may_be_whole_before_the_page_knows_how_to_show_its_beginning(page, tmp_path):
+    page.server.policy, page.server.files = "default-src 'self'", {"live.mp4": b"no video", "whole.mp4": b"no video"}
+    thrown = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.evaluate("""() => { make(3, 'HMTalker_RenderAvatarVideo'); tell('talking_heads.video', {node: '3', state: 'growing',
+      node_type: 'HMTalker_RenderAvatarVideo', filename: 'live.mp4', type: 'temp', mime: 'video/mp4', seconds: 2, total: 8})
+      app.graph.nodes[3].onExecuted({player: [{filename: 'whole.mp4', subfolder: '', type: 'temp'}]}) }""")
+    page.wait_for_timeout(300)
+    assert not thrown and "whole.mp4" in page.evaluate("document.querySelector('.talking-heads-player video').src")
+
+
 def test_after_a_reload_only_videos_that_are_still_there_are_shown(page, tmp_path):
     page.evaluate("""() => { api.history = {a: {outputs: {9: {player: [{filename: 'there.mp4'}]}}}}
       make(1, 'HMTalker_RenderAvatarVideo', {talking_heads_player: [{filename: 'gone.mp4', subfolder: '', type: 'temp'}]}) }""")

@@ -126,11 +126,12 @@ class Player {
     this.choice.style.display = 'none'
     this.fit()
     const live = this.live = { filename: told.filename, growing: null, plain: false }
-    if (!await blobs() || !GrowingVideo.plays(told.mime)) {
+    const streams = await blobs() && GrowingVideo.plays(told.mime)
+    if (this.live !== live) return // the whole video came meanwhile
+    if (!streams) {
       live.plain = true
       return this.more(told)
     }
-    if (this.live !== live) return
     live.growing = new GrowingVideo(this.video, viewUrl(api, told), told.mime, told.total)
     await live.growing.open()
     await live.growing.pull()
