@@ -169,7 +169,7 @@ def report(rows: dict, folder: Path, film: float, args: argparse.Namespace) -> s
     truth = f" --truth {args.truth}" if args.truth else ""
     lines = ["# An avatar from a plain film", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/capture_chain.py "
-             f"--preset {args.preset} --steps {args.steps:g}{truth}`; synthetic identity {args.identity} (the landmark networks "
+             f"--preset {args.preset} --steps {args.steps:g}{truth}{' --codec' * args.codec}`; synthetic identity {args.identity} (the landmark networks "
              f"never saw it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              f"The mp4 itself (H.264, CRF 18) is {film:.1f} dB of the head from the frames that went into it.",
