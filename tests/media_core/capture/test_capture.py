@@ -224,7 +224,7 @@ def test_the_audio_is_shifted_and_nothing_else_is_done_again(film, folder, tmp_p
     moved, whole = (load_sound(one / "aud.wav").waveform[0] for one in (target, folder))
     by, middle = round(shift * 16), slice(8000, 24000)
     assert len(moved) == len(whole) and np.allclose(moved[middle], np.roll(whole, by)[middle], atol=1e-4)
-    assert np.abs(moved[:by] if shift > 0 else moved[by:]).max() < 1e-3  # nothing was recorded there
+    assert np.abs(moved[:by] if shift > 0 else moved[by // 3:]).max() < 1e-3  # nothing was recorded there
     assert contents(target)["au.csv"] == contents(folder)["au.csv"]
     capture(film[0], target, replace(SETTINGS, audio_shift=0.0), tracker=never)
     assert (target / "aud.wav").read_bytes() == (folder / "aud.wav").read_bytes()
