@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FILES = ("video", "parsing", "like", "au", "encoder")
 _SETTINGS = ("size", "fps", "policy", "face_index", "order", "focal", "smoothing", "steady", "masks", "parsing", "like",
-             "tracker")
+             "tracker", "audio_shift")
 
 
 def add_options(capture: argparse.ArgumentParser) -> None:
@@ -44,6 +44,8 @@ def add_options(capture: argparse.ArgumentParser) -> None:
     add("--focal", type=or_auto(float), metavar="PX",
         help="the camera's focal length at the frames' size (default: auto, 2.2 SIZE)")
     add("--smoothing", type=int, metavar="FRAMES", help="smoothing window of the poses (default: 13)")
+    add("--audio-shift", type=float, metavar="MS", help="milliseconds by which the audio is moved later; negative: earlier, as "
+        "the report says (default: 0)")
     add("--no-steady", dest="steady", action="store_false", default=None,
         help="poses from landmarks alone, without tracking points on skin and hair")
     add("--no-masks", dest="masks", action="store_false", default=None, help="no masks and layers: to look at, not to train on")

@@ -15,7 +15,7 @@ from ..media_core.capture.shots import SIDE, single_changes
 from ..media_core.dense_mesh import ROW
 from ..media_core.errors import TalkingHeadsError
 from ..media_core.face.carrier.handles import Handles
-from ..media_core.face.carrier.inner_look import Mouth, colour_of
+from ..media_core.face.carrier.inner_look import Mouth, cheek_colour
 from ..media_core.face.carrier.place import UNIT
 from ..media_core.face.carrier.snapping import snapped
 from ..media_core.face.following import follow, upcoming
@@ -25,7 +25,7 @@ from ..media_core.face.presence import PATIENCE, Tracker, expect_face
 from ..media_core.face.track import FaceTrack, measure
 from ..media_core.face.trackers import make_tracker
 from ..media_core.progress import Report, silent
-from ..media_core.subject.layout import INNER_LIPS, SKIN_SAMPLE
+from ..media_core.subject.layout import INNER_LIPS
 from ..media_core.video_planes import as_array
 from .film_looks import Look, Looks
 from .film_teeth import Teeth, teeth_in
@@ -94,7 +94,7 @@ class Glimpses:
             return
         number = len(self.between)
         self.between.append(between_lips(frame, mesh))
-        self.cheeks.append(colour_of(frame, mesh[SKIN_SAMPLE]))
+        self.cheeks.append(cheek_colour(frame, mesh))
         if number - max(self.mouths, default=-_LOOK_EVERY) >= _LOOK_EVERY or number in self.sudden:
             self.mouths[number] = Mouth.of(frame, mesh, own=False)
         self._look_for_teeth(frame, mesh, number)

@@ -143,6 +143,10 @@ def _inputs() -> list:
         sockets.Dataset.Input("like", display_name="match dataset", optional=True,
                               tooltip="A dataset of the same person, camera and tracker whose crop and head shape are reused."),
         face.tracker_input(),
+        io.Int.Input("audio_shift", display_name="audio shift (ms)", default=0, min=-2000, max=2000, step=10, optional=True,
+                     advanced=True,
+                     tooltip="Moves the audio later by so many milliseconds, or earlier where negative. The quality report says "
+                             "how far, where the audio is off."),
     ]
 
 

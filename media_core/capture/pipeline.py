@@ -30,7 +30,7 @@ from ..face.track import FaceTrack, expressed, measure
 from ..face.trackers import check_alike, make_tracker, manifest_tracker
 from ..memory import give_back
 from ..progress import Report, silent
-from ..speech import full_name, of_recording
+from ..speech import SpeechEncoder, full_name, of_recording
 from ..video import VideoInfo, probe
 from . import images, tables
 from .cutting import Cutting, write_background, write_layers
@@ -147,9 +147,9 @@ def _request(settings: CaptureSettings, inputs: Inputs, film: str) -> dict[str, 
 
 
 def _like_now(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A finished folder's request as it would be written today: older ones do not name the tracker."""
+    """A finished folder's request as it would be written today: older ones name neither the tracker nor the audio's shift."""
     request = manifest.get("request")
-    return {"tracker": manifest_tracker(manifest), **request} if isinstance(request, Mapping) else None
+    return {"tracker": manifest_tracker(manifest), "audio_shift": 0.0, **request} if isinstance(request, Mapping) else None
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,8 @@ class _Job:
             for stage in MASKED:
                 self.record.drop(stage)
         del squared
-        self._stage("sound", ("encoder", "fps"), ("track",), lambda step: tables.write_sound(
-            self.folder, self.film, first, len(raw.points), settings.fps,
-            of_recording(settings.heard_by, self.film, self.info.duration, first / settings.fps), step))
+        self._stage("sound", ("encoder", "fps", "audio_shift"), ("track",), lambda step: tables.write_sound(
+            self.folder, self.film, first, len(raw.points), settings, self._listener(first / settings.fps), step))
         self._stage("tables", (), ("measure",), lambda step: tables.write_tables(self.folder, track, filled, kept, step), frames)
         every = {*(first + cut for cut in raw.cuts), *(int(source[cut]) for cut in self.record.result("shots"))}
         shown = Shown(track=track, kept=kept, crop=crop, raw=raw, first=first, cuts=tuple(sorted(every)),
@@ -201,6 +200,15 @@ class _Job:
                     lambda step: write_report(self.folder, self.film, shown, settings, step))
         write_manifest(self.folder, self._facts(shown, filled), self.request, len(track), settings,
                        lambda done, total: self.progress("checksums", done, total))
+
+    def _listener(self, start: float) -> SpeechEncoder:
+        """The encoder, for the audio from `start` s of the video on, with its shift."""
+        settings, begin = self.settings, start - self.settings.audio_shift / 1000
+        heard = of_recording(settings.heard_by, self.film, self.info.duration, max(0.0, begin))
+        if begin < 0 and heard is not settings.heard_by:
+            raise TalkingHeadsError("Features that exist already can be moved later only by what lies before the segment",
+                                    f"{settings.audio_shift:g} ms, from {start:g} s on", "Make them from the shifted audio")
+        return heard
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -222,8 +230,9 @@ class _Job:
         step(1, 1)
 
     def _asked(self, own: tuple[str, ...]) -> dict[str, Any]:
-        # older folders do not name the tracker: none of them was measured by the one for real people
-        return {key: self.request[key] for key in own if key != "tracker" or self.request[key] == "people"}
+        # older folders do not name the tracker: none of them was measured by the one for real people; nor the shift
+        formerly = {"tracker": "rendered", "audio_shift": 0.0}
+        return {key: self.request[key] for key in own if key not in formerly or self.request[key] != formerly[key]}
 
     def _segment(self) -> tuple[int, int | None]:
         """First frame, and the one behind the last (None: the video's end), at the dataset's rate."""

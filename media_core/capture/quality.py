@@ -345,4 +345,4 @@ def _sync(offset: SoundOffset, e: Evidence) -> Finding:
     value = f"{abs(milliseconds)} ms {side} the lips (correlation {offset.score:.2f})" if offset.frames else \
         f"none (correlation {offset.score:.2f})"
     return Finding("audio offset", value, verdict,
-                   "" if verdict == GOOD else f"shift the audio by {-milliseconds} ms, or export the video again")
+                   "" if verdict == GOOD else f"capture again with audio shift {-milliseconds} ms, or export the video again")

@@ -18,6 +18,7 @@ from ..speech import EncoderChoice, SpeechEncoder, opened
 
 SMALLEST, LARGEST = 64, 2048  # px, sides of the written frames
 LONGEST_SMOOTHING = 101       # frames
+FARTHEST_SHIFT = 2000.0       # ms
 _BLOCKS, _BLOCK = 64, 1 << 16  # what is read of a video to recognise it
 
 
@@ -40,6 +41,7 @@ class CaptureSettings:
     segment: tuple[float, float] | float | None = None  # s: the part from .. to; one number: the best so many seconds; None: all
     encoder: EncoderChoice = "mel"       # of the speech features written beside the audio
     tracker: str = "people"              # of the face: for real "people", or for "rendered" ones
+    audio_shift: float = 0.0             # ms by which the audio is moved later; negative: earlier (the report says how far)
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -76,6 +78,9 @@ def _check_numbers(settings: CaptureSettings) -> None:
     if not 0 <= settings.smoothing <= LONGEST_SMOOTHING:
         raise TalkingHeadsError(f"The smoothing window must be 0 to {LONGEST_SMOOTHING} frames", f"{settings.smoothing}",
                                 "13 is usual")
+    if not abs(settings.audio_shift) <= FARTHEST_SHIFT:
+        raise TalkingHeadsError(f"The audio's shift must be -{FARTHEST_SHIFT:g} to {FARTHEST_SHIFT:g} ms",
+                                f"{settings.audio_shift}", "Give what the report says, or 0")
     if segment is None:
         return
     good = 0 <= segment[0] < segment[1] if isinstance(segment, (tuple, list)) and len(segment) == 2 else \

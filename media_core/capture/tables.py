@@ -19,6 +19,7 @@ from ..speech import SAMPLE_RATE, SpeechEncoder
 from ..stored_sound import StoredSound, stored_film_sound
 from .images import ANCHORS
 from .mesh_rows import MeshRows
+from .settings import CaptureSettings
 from .stages import Step
 
 TRACK, CANONICAL = "track.safetensors", "landmarks_canonical.safetensors"
@@ -66,7 +67,7 @@ def save_measured(folder: Path, track: FaceTrack, anchors: Anchors | None, mesh:
 
 
 @contextmanager
-def film_part(folder: Path, film: Path, first: int, frames: int, fps: float) -> Iterator[StoredSound]:
+def film_part(folder: Path, film: Path, first: float, frames: int, fps: float) -> Iterator[StoredSound]:
     """The video's own audio under `frames` frames from frame `first` on, at its rate; silence behind its end. In a file of
     `folder` during the block.
 
@@ -81,10 +82,13 @@ def film_part(folder: Path, film: Path, first: int, frames: int, fps: float) -> 
         yield sound.lasting(begin, samples)
 
 
-def write_sound(folder: Path, film: Path, first: int, frames: int, fps: float, encoder: SpeechEncoder, step: Step) -> None:
-    """aud.wav: 16 kHz, mono, as long as `frames` frames to the nearest sample; speech_<encoder>.safetensors."""
-    with film_part(folder, film, first, frames, fps) as sound:
-        mono = fitted(sound.mono(SAMPLE_RATE), round(frames / fps * SAMPLE_RATE))
+def write_sound(folder: Path, film: Path, first: int, frames: int, settings: CaptureSettings, encoder: SpeechEncoder,
+                step: Step) -> None:
+    """aud.wav: 16 kHz, mono, as long as `frames` frames to the nearest sample, with its shift; speech_<encoder>.safetensors."""
+    fps, begin = settings.fps, first - settings.audio_shift / 1000 * settings.fps
+    lead = round(max(0.0, -begin) / fps * SAMPLE_RATE)
+    with film_part(folder, film, max(0.0, begin), frames, fps) as sound:
+        mono = fitted(np.pad(sound.mono(SAMPLE_RATE), (lead, 0)), round(frames / fps * SAMPLE_RATE))
     sixteen = Sound(np.ascontiguousarray(mono[None]), SAMPLE_RATE)
     speech = encoder.encode(sixteen, lambda done, total, info, preview: step(done, total))
     speech.save(folder / f"speech_{encoder.facts.id}.safetensors")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .identity import Look, dye, invent, mix, tan
-from .layout import EYES, INNER_LIPS, JAW_EDGE, LIPS, OVAL, SKIN_SAMPLE
+from .layout import EYES, INNER_LIPS, JAW_EDGE, LIPS, OVAL, skin_sample
 from .portrait import Portrait, blurred, enlarge, filled, grown, load, shrink, shrunk, to_texture
 
 _EAR_LOBES = 138.5    # photo row below which the head's edge is the jaw line itself
@@ -98,7 +98,8 @@ def _skin_and_hair(portrait: Portrait, head: np.ndarray) -> tuple[np.ndarray, np
     shape = head.shape[:2]
     flat = portrait.points[:, :2]
     lab = cv2.cvtColor(head, cv2.COLOR_RGB2LAB).astype(np.float32)
-    typical = np.median(lab[filled(shape, flat[SKIN_SAMPLE]) > 0], 0)
+    outline = skin_sample(lambda outline: float(np.median(head[filled(shape, flat[outline]) > 0], 0).mean()))
+    typical = np.median(lab[filled(shape, flat[outline]) > 0], 0)
     distance = np.sqrt((((lab - typical) * np.array([.35, 1.2, .8], np.float32)) ** 2).sum(-1))
     alike = blurred(np.clip(1.6 - distance / 22, 0, 1).astype(np.float32), 2)[..., None]
     oval = filled(shape, flat[list(OVAL)])

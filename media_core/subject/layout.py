@@ -1,6 +1,8 @@
 """Which of the 478 mesh points is what (the numbering of the usual 468 + 10 face mesh), and the 68 points made from them."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 SKIN = 468        # points of the skin; the ten after them are irises and are not drawn
@@ -38,7 +40,21 @@ JAW_EDGE = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 
 CHIN_EDGE = JAW_EDGE[2:-2]
 # pairs that give the face's x axis
 MIRRORED = ((33, 263), (133, 362), (61, 291), (234, 454), (58, 288), (172, 397), (127, 356), (93, 323))
-SKIN_SAMPLE = [117, 118, 101, 36, 205, 187]
+SKIN_SAMPLE = [117, 118, 101, 36, 205, 187]  # of the right cheek
+_OTHER_CHEEK, _NOSE = [346, 347, 330, 266, 425, 411], [197, 456, 420, 4, 198, 236]
+_COVERED = .6  # of the nose's brightness: a cheek darker than that is hair, or in deep shade
+
+
+def skin_sample(brightness: Callable[[list[int]], float]) -> list[int]:
+    """The outline in which an image shows skin: the right cheek; where that is covered, by long hair for instance, the left one,
+    or the nose.
+
+    Args:
+        brightness: of the image inside an outline of mesh points.
+    """
+    nose = brightness(_NOSE)
+    return next((cheek for cheek in (SKIN_SAMPLE, _OTHER_CHEEK) if brightness(cheek) >= _COVERED * nose), _NOSE)
+
 
 JAW_LINE = [127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356]
 _MIDDLE = JAW_LINE.index(152)

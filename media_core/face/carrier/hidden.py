@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...subject.layout import LIPS, SKIN_SAMPLE
-from .inner_look import colour_of
+from ...subject.layout import LIPS
+from .inner_look import cheek_colour, colour_of
 
 _DARK, _DARK_CHIN, _NOT_RED = .4, .5, 1.15  # brightness of lip and chin over the cheek's, redness over its: below all, an object
 _AS_SKIN, _AS_BRIGHT = .04, (.7, 1.15)      # lips whose redness and brightness are that near to the cheek's are covered by skin
@@ -15,7 +15,7 @@ _CHIN = [83, 18, 313, 406, 199, 182]
 
 def before_mouth(picture: np.ndarray, mesh: np.ndarray) -> str | None:  # uint8 [H, W, 3 or 4], [478, 3] px
     """What may hide it; None: nothing is seen."""
-    cheek, chin = colour_of(picture, mesh[SKIN_SAMPLE]), colour_of(picture, mesh[_CHIN])
+    cheek, chin = cheek_colour(picture, mesh), colour_of(picture, mesh[_CHIN])
     lips = [colour_of(picture, np.concatenate([mesh[LIPS[0, part]], mesh[LIPS[2, part]][::-1]]))
             for part in (slice(1, 10), slice(11, 20))]
     redness = [_red(lip) / _red(cheek) for lip in lips]

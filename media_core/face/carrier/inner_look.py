@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...subject.layout import EYES, INNER_LIPS, LIPS, SKIN_SAMPLE
+from ...subject.layout import EYES, INNER_LIPS, LIPS, skin_sample
 from .place import Place, smooth
 
 _NOSE_BASE = 2
@@ -64,7 +64,7 @@ class Mouth:
         Args:
             own: keep what the image shows inside an open mouth.
         """
-        cheek, lips = colour_of(picture, mesh[SKIN_SAMPLE]), _lip_colour(picture, mesh)
+        cheek, lips = cheek_colour(picture, mesh), _lip_colour(picture, mesh)
         bright = float(cheek.mean())
         shown = shown_teeth(picture, mesh, bright)
         guessed = guessed_teeth(cheek, _eye_white(picture, mesh)) * _shaded(picture, mesh, bright)
@@ -86,6 +86,11 @@ def colour_of(picture: np.ndarray, outline: np.ndarray) -> np.ndarray:  # uint8 
     """Median colour inside an outline; of the whole image when nothing lies there."""
     pixels = _pixels(picture, outline)
     return np.median(pixels if len(pixels) else picture[..., :3].reshape(-1, 3), axis=0).astype(np.float64)
+
+
+def cheek_colour(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3 or 4], [>= 468, 2+] px -> [3]
+    """Of skin in the light: of the right cheek, unless something covers that."""
+    return colour_of(picture, mesh[skin_sample(lambda outline: float(colour_of(picture, mesh[outline]).mean()))])
 
 
 def shown_teeth(picture: np.ndarray, mesh: np.ndarray, cheek: float) -> np.ndarray | None:  # -> [3]

@@ -26,6 +26,7 @@ _UPPER = np.arange(10, 21) % 20  # of a ring of lips
 _INSET = .2, .2          # px, of the gap: lips end softly, over what lies behind them
 _TILE = 256             # px of the repeated grain
 _MOST_GAIN = 1.5        # teeth deep in the shadow stay dark
+_BRIGHTEST = 1.12       # of the tone, of the brightest teeth
 _TONGUE = .2             # how far the tongue is up, 0..1
 _EDGES = np.array([5.5, 10.0, 13.6, 16.2, 18.2])  # where a tooth ends, from the middle
 _TEETH_LIGHT = np.array([1.0, .94, .79, .57, .36, .22])  # of the teeth from the middle to the corner, which lies in the dark
@@ -198,7 +199,8 @@ def _set_tone(patch: np.ndarray, teeth: np.ndarray, view: _View, tone: np.ndarra
     """Brings the brighter teeth that are seen to the tone, however deep in the shadow they were drawn; in place."""
     seen = patch[(teeth > .5) & (view.opening > .5)]
     if len(seen) > 20:
-        gain = np.clip(tone / np.maximum(np.percentile(seen, 75, axis=0), 1), .8, _MOST_GAIN)
+        usual, brightest = np.maximum(np.percentile(seen, (75, 98), axis=0), 1)  # in a grin most are near the dark corners
+        gain = np.clip(np.minimum(tone / usual, _BRIGHTEST * tone / brightest), .8, _MOST_GAIN)
         patch *= 1 + teeth[..., None] * (gain - 1).astype(np.float32)
 
 

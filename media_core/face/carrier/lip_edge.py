@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...mouth import closing_field
-from ...subject.layout import LIPS, SKIN_SAMPLE, to_68
-from .inner_look import colour_of
+from ...subject.layout import LIPS, to_68
+from .inner_look import cheek_colour
 from .place import UNIT, Place
 
 _COLUMNS = np.arange(1, 10)  # of the lower lip, the rings' points between the corners
@@ -34,7 +34,7 @@ def without_teeth(picture: np.ndarray, mesh: np.ndarray) -> np.ndarray:  # uint8
     if not open_ and not _smiles(mesh, own):
         return mesh
     teeth, lip = _tones(picture, mesh, ways, open_)
-    if not _differ(teeth, lip, float(colour_of(picture, mesh[SKIN_SAMPLE]).mean()), _TEETH if open_ else _SMILE):
+    if not _differ(teeth, lip, float(cheek_colour(picture, mesh).mean()), _TEETH if open_ else _SMILE):
         return mesh
     ends = _teeth_end(_colours(picture, ways), teeth, lip, _GAP if open_ else _BEGINS)
     length = np.linalg.norm(np.diff(ways, axis=1), axis=-1).sum(1) / unit / 3  # [9] units from ring to ring

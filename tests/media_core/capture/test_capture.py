@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,6 +215,24 @@ def test_missing_faces_are_an_error_that_names_them(film, tmp_path):
         capture(film[0], tmp_path / "set", PLAIN, tracker=Oracle(film[1], GONE))
     assert "skip" in str(told.value)
     capture(film[0], tmp_path / "set", replace(PLAIN, policy="hold"), tracker=never)  # the track was kept
+
+
+@pytest.mark.parametrize("shift", [200.0, -200.0])
+def test_the_audio_is_shifted_and_nothing_else_is_done_again(film, folder, tmp_path, shift):
+    target = shutil.copytree(folder, tmp_path / "set")
+    capture(film[0], target, replace(SETTINGS, audio_shift=shift), tracker=never)
+    moved, whole = (load_sound(one / "aud.wav").waveform[0] for one in (target, folder))
+    by, middle = round(shift * 16), slice(8000, 24000)
+    assert len(moved) == len(whole) and np.allclose(moved[middle], np.roll(whole, by)[middle], atol=1e-4)
+    assert np.abs(moved[:by] if shift > 0 else moved[by // 3:]).max() < 1e-3  # nothing was recorded there
+    assert contents(target)["au.csv"] == contents(folder)["au.csv"]
+    capture(film[0], target, replace(SETTINGS, audio_shift=0.0), tracker=never)
+    assert (target / "aud.wav").read_bytes() == (folder / "aud.wav").read_bytes()
+
+
+def test_the_audio_is_not_shifted_by_minutes():
+    with pytest.raises(TalkingHeadsError, match="-2000 to 2000 ms"):
+        CaptureSettings(audio_shift=-60000)
 
 
 def test_skipped_frames_leave_the_sound_in_step(film, folder, tmp_path):
