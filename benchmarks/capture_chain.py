@@ -166,10 +166,10 @@ def on_exact(avatar: Avatar, folders: dict, args: argparse.Namespace) -> dict[st
 def report(rows: dict, folder: Path, film: float, args: argparse.Namespace) -> str:
     manifest = json.loads((folder / "manifest.json").read_text("utf8"))
     doubtful = [n for n, r in zip(AU_NAMES, manifest["au_reliability"]) if r < .4]
-    truth = f" --truth {args.truth}" if args.truth else ""
+    truth = (f" --truth {args.truth}" if args.truth else "") + " --codec" * args.codec
     lines = ["# An avatar from a plain film", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/capture_chain.py "
-             f"--preset {args.preset} --steps {args.steps:g}{truth}{' --codec' * args.codec}`; synthetic identity {args.identity} (the landmark networks "
+             f"--preset {args.preset} --steps {args.steps:g}{truth}`; synthetic identity {args.identity} (the landmark networks "
              f"never saw it), {args.size} px, 66 s of film, 10 s of unseen sentences.", "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person.",
              f"The mp4 itself (H.264, CRF 18) is {film:.1f} dB of the head from the frames that went into it.",
