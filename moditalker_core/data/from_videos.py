@@ -2,7 +2,8 @@
 
 A video is split at cuts and where no face is seen for longer than a fifth of a second; long pieces are split again, so that some
 can be kept for validation. What cannot be used is listed with its reason, never left out silently. A stopped build
-resumes in the middle of a video. Images are cut in a second pass through the video, when the clips are known.
+resumes in the middle of a video. Audio that lies beside its lips is moved to them (`audio_sync`). Images are cut in a second
+pass through the video, when the clips are known.
 """
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ from ...media_core.progress import Report, silent
 from ...media_core.speech import SAMPLE_RATE, EncoderChoice, SpeechEncoder, of_recording, opened, opens_by_name
 from ...media_core.video import load_film_sound, probe
 from ...media_core.video_formats import VIDEOS
+from .audio_sync import brought_to_lips
 from .captured import Piece, pieces
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
 from .images import PictureSettings
@@ -292,9 +294,14 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
     try:
         raw = _tracked(film, work, settings, tracker, step)
         sound = _heard(film.path, encoder)
-        encoder = of_recording(encoder, film.path, sound.duration)
+        listener, moved = of_recording(encoder, film.path, sound.duration), 0
     except FileFormatError as error:
         return [], [{"source": film.source, "reason": f"{error}"}]
+    if listener is encoder:  # features that exist already cannot be moved
+        sound, moved = brought_to_lips(sound, raw)
+        if moved:
+            log.warning("%s: its audio comes %d ms %s the lips; it is moved there", film.source,
+                        abs(round(1000 * moved / plan.fps)), "after" if moved > 0 else "before")
     clips, skipped = [], []
     heard = min(len(raw), round(sound.duration * plan.fps))
     if heard < len(raw) - plan.fps / 2:
@@ -305,12 +312,13 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
             continue
         for first, stop in _parts(piece, plan.fps):
             said = sound.cut(first / plan.fps, stop / plan.fps).lasting(round((stop - first) / plan.fps * SAMPLE_RATE))
-            speech = of_recording(encoder, film.path, None, first / plan.fps).encode(said, step.sound)
+            speech = of_recording(listener, film.path, None, first / plan.fps).encode(said, step.sound)
             if bool(speech.silence.all()):
                 skipped.append(_left_out(film, first, stop, plan.fps, "nobody speaks"))
                 continue
             inside = first - piece.first, stop - piece.first
-            facts = {"film": film.fingerprint, "first_frame": first, "crop": piece.crop}
+            facts = {"film": film.fingerprint, "first_frame": first, "crop": piece.crop,
+                     **({"audio_moved": moved} if moved else {})}
             clips.append(Recorded(name=f"f{number:05d}_{len(clips):04d}", speech=speech, landmarks=piece.landmarks.slice(*inside),
                                   poses=piece.poses.slice(*inside), source=film.source, identity=film.identity, facts=facts))
     return clips, skipped

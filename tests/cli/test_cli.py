@@ -196,7 +196,7 @@ def test_interrupted_training_keeps_its_state_and_ends_with_130(tmp_path, monkey
         assert process_group.size == 1 and encoder.facts.id == "mel"
         assert settings == {
             "preset": preset("demo"), "seed": 7, "size": None, "device": "cpu", "resume": False, "lpips_weights": None,
-            "start_from": None, "log_folder": None}
+            "start_from": "auto", "log_folder": None}
         threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         for step in range(1000):
             time.sleep(0.01)
