@@ -17,6 +17,8 @@ _OWN_TEETH = 2.5        # units of gap from which the image may show its own tee
 _OWN_INSIDE = 1.2       # units of gap from which the image's own inside of the mouth is kept
 _WIDE, _HIDDEN = (3.0, 5.0), .85  # units of gap beyond which drawn teeth no longer join the image's own; how far they are hidden
 _SOFT_INSIDE = 1.6      # units inside the lips over which it begins
+_NARROW = 4.0, 3.0      # units of own gap up to which its few teeth make no row, over how much they do
+_BEYOND = .8, 3.0       # units by which lips go further apart than in the image before a slit's inside goes, over how much
 _SKIN_CAST = np.array([1.22, .95, .83])  # of skin in white light
 _IVORY = np.array([1.06, .985, .90])
 _PINK = np.array([1.20, .50, .50])       # a tongue, for 1 of the teeth's brightness
@@ -39,6 +41,12 @@ class OwnInside:
     left: int           # px of the image
     top: int
     picture: np.ndarray | None = None  # uint8 [h, w, 3], what is seen there; None: the image's own pixels
+    gap: float = np.inf  # units, how far the lips are apart there
+
+    def kept(self, gap: float) -> float:
+        """How far it is still shown, 0..1, by lips `gap` units apart: a slit's rim and few teeth would float in a wide mouth."""
+        slit = 1 - smooth((self.gap - _NARROW[0]) / _NARROW[1])
+        return float(1 - slit * smooth((gap - self.gap - _BEYOND[0]) / _BEYOND[1]))
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,11 @@ class Mouth:
         return cls(tone=tone, tongue=tongue, dark=_DARK * light, hue=hue, stone=stone,
                    light=1 - (1 - _STONE) * stone, softness=softness, grain=grain, row=row,
                    covered=_moustache(picture, mesh, bright), own=inside)
+
+
+def lip_gap(ring: np.ndarray) -> float:  # [20, 2] px
+    """How far lips are apart at most, px, by the inner ring."""
+    return float(np.linalg.norm(ring[[3, 5, 7]] - ring[[17, 15, 13]], axis=1).max())
 
 
 def colour_of(picture: np.ndarray, outline: np.ndarray) -> np.ndarray:  # uint8 [H, W, 3 or 4], [P, 2+] px -> [3]
@@ -208,4 +221,4 @@ def _own_inside(size: tuple[int, int], mesh: np.ndarray) -> OwnInside | None:
     mask = np.zeros((high - low)[::-1], np.uint8)
     cv2.fillPoly(mask, [np.round((ring - low) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
     inwards = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / place.pixel
-    return OwnInside(smooth(inwards / _SOFT_INSIDE).astype(np.float32), int(low[0]), int(low[1]))
+    return OwnInside(smooth(inwards / _SOFT_INSIDE).astype(np.float32), int(low[0]), int(low[1]), gap=lip_gap(ring) / place.pixel)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...subject.layout import INNER_LIPS, LIPS
 from .handles import Handles
-from .inner_look import Mouth
+from .inner_look import Mouth, lip_gap
 from .place import Place, Turn, smooth
 
 _LEAST_GAP = .5         # lips nearer than this show nothing
@@ -63,7 +63,7 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
     """
     unit = place.pixel
     ring = to[INNER_LIPS, :2]
-    gap = float(np.linalg.norm(ring[[3, 5, 7]] - ring[[17, 15, 13]], axis=1).max()) / unit
+    gap = lip_gap(ring) / unit
     pad = int(np.ceil(2 * unit)) + 2
     low = np.maximum(np.floor(ring.min(0)).astype(int) - pad, 0)
     high = np.minimum(np.ceil(ring.max(0)).astype(int) + pad + 1, [image.shape[1], image.shape[0]])
@@ -73,14 +73,15 @@ def draw_inside(image: np.ndarray, amount: float, to: np.ndarray, handles: Handl
         _shut_line(image, amount * float(smooth((sum(_SLIT) - gap) / _SLIT[1])), ring, to[LIPS[2], :2], unit)
     if gap < _LEAST_GAP:
         return
+    kept = 1.0 if mouth.own is None else mouth.own.kept(gap)
     times = 3 if unit < 1.5 else 2 if unit < 4 else 1
     view = _view(low, high, times, ring, place, handles.seam, turned)
-    inside, alpha = _finished(_drawn(view, mouth, jaw), view, mouth, tuple((high - low).tolist()), unit)
+    inside, alpha = _finished(_drawn(view, mouth, jaw, kept), view, mouth, tuple((high - low).tolist()), unit)
     if mouth.grain > .3:  # as fixed in the image as the rest of its grain
         rows, columns = (np.arange(low[axis], high[axis]) % _TILE for axis in (1, 0))
         inside += mouth.grain * _noise()[rows][:, columns, None]
     if mouth.own is not None and source is not None:
-        _own_over(inside, mouth, source, place, turned, low)
+        _own_over(inside, mouth, source, place, turned, low, kept)
     part = image[low[1]:high[1], low[0]:high[0], :3]
     line = _line_colour(image, ring)
     inside = line + (inside - line) * smooth((gap - _LINE_GAP[0]) / (_LINE_GAP[1] + _HANGS[1] * mouth.covered))
@@ -139,14 +140,14 @@ def _edge(lip: np.ndarray, x: np.ndarray) -> np.ndarray:  # [11, 2], [h, w] -> [
     return np.interp(x, lip[order, 0], lip[order, 1])
 
 
-def _drawn(view: _View, mouth: Mouth, jaw: float) -> np.ndarray:  # -> float32 [h, w, 3]
-    """The whole inside."""
+def _drawn(view: _View, mouth: Mouth, jaw: float, kept: float = 1.0) -> np.ndarray:  # -> float32 [h, w, 3]
+    """The whole inside; `kept`: how far the image's own still covers it."""
     bright = float(mouth.tone.mean())
     dark = bright * np.array([.30, .105, .105]) if mouth.dark is None else mouth.dark
     tongue = bright * np.array([1.0, .58, .56]) if mouth.tongue is None else mouth.tongue
     patch = _cavity(view, dark)
     _tongue(patch, view, tongue, jaw)
-    teeth = _upper_teeth(patch, view, mouth.tone, mouth.row, mouth.covered)
+    teeth = _upper_teeth(patch, view, mouth.tone, 1 - (1 - mouth.row) * kept, mouth.covered)
     patch *= _shadow(view)[..., None] ** _REDDENS * mouth.light
     _set_tone(patch, teeth, view, mouth.tone * mouth.light * (1 - _HANGS[2] * mouth.covered))
     if mouth.hue is not None:
@@ -224,8 +225,9 @@ def _finished(patch: np.ndarray, view: _View, mouth: Mouth, size: tuple[int, int
     return inside, soft[..., None]
 
 
-def _own_over(inside: np.ndarray, mouth: Mouth, source: np.ndarray, place: Place, turned: Turn | None, low: np.ndarray) -> None:
-    """The image's own inside where it has one, moved with the skull; in place."""
+def _own_over(inside: np.ndarray, mouth: Mouth, source: np.ndarray, place: Place, turned: Turn | None, low: np.ndarray,
+              kept: float) -> None:
+    """The image's own inside where it has one, moved with the skull, as far as it is kept; in place."""
     import cv2
 
     assert mouth.own is not None
@@ -240,7 +242,7 @@ def _own_over(inside: np.ndarray, mouth: Mouth, source: np.ndarray, place: Place
     if mouth.own.picture is not None:
         source, x, y = mouth.own.picture, x - mouth.own.left, y - mouth.own.top
     seen = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[..., :3]
-    inside += (seen - inside) * weight[..., None]
+    inside += (seen - inside) * (weight * np.float32(kept))[..., None]
 
 
 def _blend(under: np.ndarray, over: np.ndarray, amount: np.ndarray) -> None:
