@@ -69,7 +69,8 @@ class JoinedEncoder(RecordedEncoder):
 
     def of_recording(self, path: Path, seconds: float | None, start: float) -> JoinedEncoder:
         """See `encoder.of_recording`."""
-        return JoinedEncoder(tuple(of_recording(part, path, seconds, start) for part in self.parts))
+        parts = tuple(of_recording(part, path, seconds, start) for part in self.parts)
+        return self if all(new is old for new, old in zip(parts, self.parts)) else JoinedEncoder(parts)
 
     def encode(self, sound: Sound, report: Report = silent) -> Speech:
         """See `SpeechEncoder.encode`; progress is that of each part in turn."""

@@ -15,9 +15,9 @@ from ..face.masks.person import soft_persons
 from ..face.masks.torso import torso_under_head
 from .assets import FaceLayers, eyeballs
 from .identity import Look, dye, tan
-from .layout import EYES, INNER_LIPS, OVAL, skin_sample, to_68
+from .layout import EYES, INNER_LIPS, OVAL, to_68
 from .photo import SHAPE
-from .portrait import Portrait, blurred, enlarge, filled, grown, shrink, shrunk, to_texture
+from .portrait import Portrait, blurred, enlarge, filled, grown, shrink, shrunk, skin_shown, to_texture
 
 BACKGROUND, FACE, NECK, TORSO, MOUTH, HAIR = range(6)  # as `render.CLASSES`
 HANGING = 4.0         # photo px below the chin: hair that hangs lower goes with the shoulders
@@ -217,8 +217,7 @@ def _recoloured(photo: np.ndarray, flat: np.ndarray, masks: FrameMasks, look: Lo
     """Other hair, skin and clothes."""
     import cv2
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
-    outline = skin_sample(lambda outline: float(np.median(photo[filled(SHAPE, flat[outline]) > 0], 0).mean()))
-    typical = np.median(lab[filled(SHAPE, flat[outline]) > 0], 0)
+    typical = np.median(lab[skin_shown(photo, flat)], 0)
     distance = np.sqrt((((lab - typical) * np.array([.35, 1.2, .8], np.float32)) ** 2).sum(-1))
     alike = blurred(np.clip(1.6 - distance / 22, 0, 1).astype(np.float32), 2)
     hair, torso = (blurred(_large(part), 3) for part in (masks.hair, masks.torso & ~masks.neck))

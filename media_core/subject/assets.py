@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .identity import Look, dye, invent, mix, tan
-from .layout import EYES, INNER_LIPS, JAW_EDGE, LIPS, OVAL, skin_sample
-from .portrait import Portrait, blurred, enlarge, filled, grown, load, shrink, shrunk, to_texture
+from .layout import EYES, INNER_LIPS, JAW_EDGE, LIPS, OVAL
+from .portrait import Portrait, blurred, enlarge, filled, grown, load, shrink, shrunk, skin_shown, to_texture
 
 _EAR_LOBES = 138.5    # photo row below which the head's edge is the jaw line itself
 _DARK, _REPAINT = .62, .8   # of the lips' own brightness: darker is a shadow; and how much of it is painted over
@@ -98,8 +98,7 @@ def _skin_and_hair(portrait: Portrait, head: np.ndarray) -> tuple[np.ndarray, np
     shape = head.shape[:2]
     flat = portrait.points[:, :2]
     lab = cv2.cvtColor(head, cv2.COLOR_RGB2LAB).astype(np.float32)
-    outline = skin_sample(lambda outline: float(np.median(head[filled(shape, flat[outline]) > 0], 0).mean()))
-    typical = np.median(lab[filled(shape, flat[outline]) > 0], 0)
+    typical = np.median(lab[skin_shown(head, flat)], 0)
     distance = np.sqrt((((lab - typical) * np.array([.35, 1.2, .8], np.float32)) ** 2).sum(-1))
     alike = blurred(np.clip(1.6 - distance / 22, 0, 1).astype(np.float32), 2)[..., None]
     oval = filled(shape, flat[list(OVAL)])

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import TalkingHeadsError
 from .assets import teeth_of
-from .layout import EYES, INNER_LIPS, LIPS, OVAL, skin_sample
+from .layout import EYES, INNER_LIPS, LIPS, OVAL
 from .portrait import (
     BOTTOM,
     LEFT,
@@ -27,6 +27,7 @@ from .portrait import (
     filled,
     load,
     shrink,
+    skin_shown,
 )
 from .rig import WINDOW, WINDOW_X, WINDOW_Y
 
@@ -167,8 +168,7 @@ def at_rest(flat: np.ndarray) -> RestFace:  # [478, 2] photo px
 
 def inner_mouth(big: np.ndarray, flat: np.ndarray) -> InnerMouth:  # uint8 [h S, w S, 3], [478, 2] photo px
     """The astronaut's teeth, as bright and as warm as the light on this face allows."""
-    outline = skin_sample(lambda outline: float(np.median(big[filled(SHAPE, flat[outline]) > 0], 0).mean()))
-    cheek = np.median(big[filled(SHAPE, flat[outline]) > 0], 0).astype(np.float64)
+    cheek = np.median(big[skin_shown(big, flat)], 0).astype(np.float64)
     bright = max(float(cheek.mean()), 1.0)
     eyes = np.maximum(*(filled(SHAPE, flat[eye]) for eye in EYES)) > 200
     seen = big[eyes].astype(np.float64).mean(-1) if eyes.any() else np.array([bright])

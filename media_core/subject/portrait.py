@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import FileFormatError
+from .layout import skin_sample
 
 LEFT, TOP, RIGHT, BOTTOM = 90, 0, 360, 256   # the part of the photo in use, photo pixels
 SCALE = 4                                    # texture pixels per photo pixel
@@ -138,6 +139,14 @@ def filled(shape: tuple[int, int], outline: np.ndarray) -> np.ndarray:  # [P, 2]
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(to_texture(outline) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return mask
+
+
+def skin_shown(image: np.ndarray, flat: np.ndarray) -> np.ndarray:  # [H, W, 3], [>= 468, 2] photo pixels -> bool [H, W]
+    """Some of a texture's skin: a cheek, unless something covers it."""
+    def inside(outline: list[int]) -> np.ndarray:
+        return filled((image.shape[0], image.shape[1]), flat[outline]) > 0
+
+    return inside(skin_sample(lambda outline: float(np.median(image[inside(outline)], 0).mean())))
 
 
 def blurred(mask: np.ndarray, sigma: float) -> np.ndarray:

@@ -298,10 +298,7 @@ def _measured(film: _Film, number: int, work: Path, plan: FilmPlan, settings: Ca
     except FileFormatError as error:
         return [], [{"source": film.source, "reason": f"{error}"}]
     if listener is encoder:  # features that exist already cannot be moved
-        sound, moved = brought_to_lips(sound, raw)
-        if moved:
-            log.warning("%s: its audio comes %d ms %s the lips; it is moved there", film.source,
-                        abs(round(1000 * moved / plan.fps)), "after" if moved > 0 else "before")
+        sound, moved = brought_to_lips(sound, raw, film.source)
     clips, skipped = [], []
     heard = min(len(raw), round(sound.duration * plan.fps))
     if heard < len(raw) - plan.fps / 2:

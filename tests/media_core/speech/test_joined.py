@@ -8,7 +8,16 @@ from ave_file import save_ave_file
 from hubert_folder import save_hubert
 from talking_heads.media_core.audio import Sound
 from talking_heads.media_core.errors import TalkingHeadsError
-from talking_heads.media_core.speech import LayerError, encode_speech, joined, models_of, open_encoder, opens_by_name
+from talking_heads.media_core.speech import (
+    LayerError,
+    encode_speech,
+    joined,
+    models_of,
+    of_recording,
+    open_encoder,
+    open_stored,
+    opens_by_name,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +59,15 @@ def test_one_of_equal_rate_is_not_interpolated(place):
     speech = joined([ears, ears]).encode(noise())
     assert torch.equal(speech.features[:, :32], speech.features[:, 32:]) and speech.encoder == "ears+ears"
     assert torch.equal(speech.features[:, :32], ears.encode(noise()).features)
+
+
+def test_encoders_that_hear_any_recording_alike_stay_the_same_one(tmp_path):
+    """A capture shifts their audio; features that exist already cannot be shifted before their beginning."""
+    np.save(tmp_path / "me.npy", np.zeros((25, 3), np.float32))
+    stored = open_stored(tmp_path / "me.npy", rate=25, called="threes")
+    for parts, same in ((["mel", "mel"], True), (["mel", stored], False)):
+        encoder = joined([open_encoder(part) if isinstance(part, str) else part for part in parts])
+        assert (of_recording(encoder, tmp_path / "me.mp4", 1.0, 0.2) is encoder) == same
 
 
 def test_what_needs_no_weights_opens_by_its_id():

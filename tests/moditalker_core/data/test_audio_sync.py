@@ -23,7 +23,7 @@ def late(sound: Sound, seconds: float) -> Sound:
 @pytest.mark.parametrize("seconds", [0.24, -0.2])
 def test_late_and_early_audio_is_moved(said, seconds):
     points, sound = said
-    moved, frames = brought_to_lips(late(sound, seconds), raw_track(points))
+    moved, frames = brought_to_lips(late(sound, seconds), raw_track(points), "me.mp4")
     assert abs(frames - seconds * 25) <= 2
     expected = late(sound, seconds - frames / 25).waveform[0, 16000:160000]
     assert np.allclose(moved.waveform[0, 16000:160000], expected, atol=1e-5)
@@ -34,6 +34,6 @@ def test_audio_in_sync_or_of_somebody_else_stays(said):
     hidden = points.copy()
     hidden[:200] = np.nan
     for lips in (points[::-1].copy(), hidden, points[:50]):
-        same, frames = brought_to_lips(sound, raw_track(lips))
+        same, frames = brought_to_lips(sound, raw_track(lips), "me.mp4")
         assert frames == 0 and same is sound
-    assert abs(brought_to_lips(sound, raw_track(points))[1]) <= 2
+    assert abs(brought_to_lips(sound, raw_track(points), "me.mp4")[1]) <= 2
