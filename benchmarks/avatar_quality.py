@@ -91,7 +91,7 @@ def shifted(clip: Clip, frames: int) -> Clip:
     """The same film with another moment's speech."""
     from dataclasses import replace
 
-    return replace(clip, features=clip.features.roll(frames, 0))
+    return replace(clip, features=clip.features.roll(frames, 0), gate=None if clip.gate is None else clip.gate.roll(frames, 0))
 
 
 def frozen(avatar: Avatar, clip: Clip, motion: AvatarMotion) -> AvatarMotion:

@@ -18,12 +18,13 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
+from avatar_quality import shifted
 from capture_chain import trained
 from common import progress_line, results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from talking_heads.hmtalker_core.avatar import Avatar, AvatarMotion
@@ -109,8 +110,7 @@ def judged(avatar: Avatar, folder: Path, size: int) -> tuple[dict[str, float], P
     clip = open_clip(AvatarDataset.open(folder, size=size), avatar.encoder, torch.device("cpu"), silent)
     held_out = part_of(avatar, clip, [int(f) for f in clip.dataset.val_index])
     learned = part_of(avatar, clip, [int(f) for f in clip.dataset.train_index][-len(held_out.frames):])
-    shifted = replace(clip, features=clip.features.roll(SHIFT, 0))
-    late, _ = mesh_track(over_film(avatar, clip, motion_of_frames(avatar, shifted, held_out.frames), held_out.frames))
+    late, _ = mesh_track(over_film(avatar, clip, motion_of_frames(avatar, shifted(clip, SHIFT), held_out.frames), held_out.frames))
     lips = held_out.lips
     face = lambda i: face_mask(held_out.points[i], held_out.filmed[i].shape[:2])
     head = lambda i: head_mask(clip, held_out.frames[i])

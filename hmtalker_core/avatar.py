@@ -94,6 +94,13 @@ class Avatar(Rendering):
         return None if min(trust) == 1.0 else trust
 
     @property
+    def rest(self) -> Tensor | None:  # [D] on its device
+        """What the explicit code is made of where nobody speaks, in the avatar's cue: the person's own shut lips
+        (`training.finish.shut_lips`); None, in files of before and where no frame has any: what the audio nets say of silence."""
+        stated = self.config.get("rest")
+        return None if stated is None else torch.tensor(stated, dtype=torch.float32, device=self.device)
+
+    @property
     def licence(self) -> str:
         return self.config.get("licence", "")
 
@@ -216,11 +223,16 @@ class Avatar(Rendering):
         windows = audio_windows(features, HALF + torch.arange(count, device=self.device))
         return self.understood(windows, wanted)
 
-    def understood(self, windows: Tensor, wanted: Tensor) -> Driven:
-        """The same of the frames' windows [n or 1, 8, C, W]; wanted: [n, 10] on the avatar's device."""
+    def understood(self, windows: Tensor, wanted: Tensor, rest: Tensor | None = None) -> Driven:
+        """The same of the frames' windows [n or 1, 8, C, W]; wanted: [n, 10], rest: [D] of the cue instead of what is predicted;
+        both on the avatar's device."""
         known = torch.tensor([self.au_known[unit] for unit in LOWER_INDEX], device=self.device)
         c_implicit = self.face_net.encode_audio(windows).expand(len(wanted), -1)
         c_explicit = self.face_net.a2am(c_implicit)
+        if rest is not None and self.face_net.cue == "au":
+            wanted = torch.where(wanted.isnan(), rest, wanted)
+        elif rest is not None:
+            c_explicit = self.face_net.encode_au(rest.expand(len(wanted), -1))
         given = ~wanted.isnan()
         units = torch.where(given, wanted, c_explicit[:, -len(LOWER_INDEX):]) * known
         if self.face_net.cue == "au":  # other cues hold no action units that could be replaced
@@ -233,10 +245,11 @@ class Avatar(Rendering):
         return codes, mouth_codes
 
     def at_rest(self, silence: Tensor, au: Tensor, chunk: int) -> Driven:
-        """The same of silence with the lower units of au [T, 17] that are not NaN; one row where all are."""
+        """The same of silence with the lower units of au [T, 17] that are not NaN, and else the lips shut as `rest` has them; one
+        row where all are NaN."""
         wanted, rows = au[:, list(LOWER_INDEX)], self.config["audio"]["audio_window"]
         wanted = (wanted[:1] if bool(wanted.isnan().all()) else wanted).to(self.device)
         quiet = silence.to(self.device, torch.float32)[None, None, :, None].expand(1, 2 * HALF, -1, rows)
-        out = [self.understood(quiet, part) for part in wanted.split(chunk)]
+        out = [self.understood(quiet, part, self.rest) for part in wanted.split(chunk)]
         codes, units = torch.cat([part[0] for part in out]), torch.cat([part[2] for part in out])
         return codes, out[0][1], units.clamp(0, 5)  # no unit moves the inside of the mouth

@@ -14,7 +14,7 @@ from ..media_core.tensor_schema import Numbers, all_finite, fitting
 from ..training_core.choices import CUES, FUSIONS
 from .basis import FACE_NUMBERS, KINDS, MOUTH_NUMBERS
 from .model.audio_net import WINDOWS
-from .model.fusion import UPPERS, WIDEST_CUE
+from .model.fusion import AU_CHANNELS, UPPERS, WIDEST_CUE
 from .speech_format import SPEECH, WIDEST
 
 AUDIO = record({"audio_dim": whole(1, WIDEST), "audio_window": whole(1, 64), "audio_kind": text(choices=("conv", "fc"))})
@@ -29,7 +29,7 @@ _CONFIG = record(
     {"au_known": many(flag(), count=_UNITS), "au_reliability": optional(many(real(0, 1), count=_UNITS)),
      "au_source": optional(text()), "licence": text(100_000), "credit": text(100_000), "training": note(), "quality": note(),
      "basis_psnr": real(0, 200), "speech_prior": flag(), "speech": SPEECH, "motion": MOTION,
-     "window": text(choices=WINDOWS)}, others=True)
+     "rest": optional(many(real(-1e6, 1e6), most=WIDEST_CUE)), "window": text(choices=WINDOWS)}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
 _HALF = (torch.float32, torch.float16)  # what need not be exact
 _FIRST_LAYER = {"conv": "audio_net.encoder_conv.0.weight", "fc": "audio_net.encoder_fc1.0.weight"}
@@ -86,6 +86,9 @@ def check_avatar(tensors: Mapping[str, Tensor], config: Mapping[str, Any], name:
     if silence is not None and len(silence) != width:
         raise FileFormatError(f"The features of silence must be {width} numbers, as the speech of the avatar",
                               f"{len(silence)} in {name}", do)
+    rest, width = config.get("rest"), config.get("motion", {}).get("width", AU_CHANNELS)
+    if rest is not None and len(rest) != width:
+        raise FileFormatError(f"An avatar's resting lips must be {width} numbers, as its cue", f"{len(rest)} in {name}", do)
     for net in ("face_net", "mouth_net"):
         check_audio(config["audio"], tensors, f"{net}.", name, do)
 

@@ -21,13 +21,15 @@ With `--start-from FILE` an MToV learns more people: the decoder of its images a
 what a latent means stays (the shipped file knows one base face; weights/README.md says what was tried):
 
     python -m talking_heads.weights.base_faces FACES SOURCES
-    python weights/make_demo_mtov.py --faces FACES --start-from OLD.safetensors
+    python weights/make_demo_mtov.py --faces FACES --people 328 --warps 110 --seconds 1.6 --start-from OLD.safetensors
 
 Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
 """
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "weights" / "demo_mtov.safetensors")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--faces", type=Path, help="folder of base faces (base_faces.py): people are invented over them all")
+    parser.add_argument("--warps", type=int, default=0, help="with --faces: as many more people, warps of the subject's own portrait")
     parser.add_argument("--start-from", type=Path, help="an MToV that learns more people")
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each of them")
@@ -71,10 +74,39 @@ def main() -> None:
 
     size = preset(args.preset, "rgb").autoencoder.height
     photos, skipped = usable_photos(args.faces, show) if args.faces else ((), [])
-    plan = SubjectPlan(tuple(range(FIRST, FIRST + args.people)), seconds=args.seconds, seed=SEED, engine="espeak",
-                       pictures=PictureSettings(size), portraits=photos)
-    data = build_from_subject(args.work / "data", plan, skipped=skipped, report=show)
+
+    def people(folder: str, count: int, faces) -> Path:
+        plan = SubjectPlan(tuple(range(FIRST, FIRST + count)), seconds=args.seconds, seed=SEED, engine="espeak",
+                           pictures=PictureSettings(size), portraits=faces)
+        return build_from_subject(args.work / folder, plan, skipped=skipped if faces else (), report=show)
+
+    if args.warps:
+        data = together(args.work / "data", people("photos", args.people, photos), people("warps", args.warps, ()))
+    else:
+        data = people("data", args.people, photos)
     print(f"\n{args.out}\n{continued(args, data) if args.start_from else train(args, data)}")
+
+
+def together(folder: Path, *parts: Path) -> Path:
+    """One motion dataset of the clips of several; its shards are links to theirs."""
+    from talking_heads.media_core.dataset_folder import write_json
+    from talking_heads.moditalker_core.data.dataset import INDEX, SHARDS
+
+    indexes = {part.name: json.loads((part / INDEX).read_text(encoding="utf-8")) for part in parts}
+    (folder / SHARDS).mkdir(parents=True, exist_ok=True)
+    clips, checksums = [], {}
+    for part in parts:
+        index = indexes[part.name]
+        for shard, checksum in index["checksums"].items():
+            name = f"{part.name}_{shard}"
+            (folder / SHARDS / name).unlink(missing_ok=True)
+            os.link(part / SHARDS / shard, folder / SHARDS / name)
+            checksums[name] = checksum
+        clips += [{**clip, "shard": f"{part.name}_{clip['shard']}"} for clip in index["clips"]]
+    write_json(folder / INDEX, {
+        **indexes[parts[0].name], "clips": clips, "checksums": checksums, "frames": sum(clip["frames"] for clip in clips),
+        "seconds": sum(clip["seconds"] for clip in clips), "request": [index["request"] for index in indexes.values()]})
+    return folder
 
 
 def train(args: argparse.Namespace, data: Path):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...media_core.audio import load_sound
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.motion import AU_NAMES, LOWER_INDEX, UPPER_INDEX, unreliable_units
+from ...media_core.mouth_gate import speech_gate
 from ...media_core.progress import Report
 from ...media_core.speech import EncoderChoice, encode_speech
 from ..data.annotations import BLINK_CEILING
@@ -125,6 +126,8 @@ class Clip:
     hears: SpeechFormat = SpeechFormat("mel", 80)  # whose features they are
     cue: Tensor | None = None  # [F, D] what the explicit code is made of instead of lower-face action units
     window: Window = "centred"  # which frames of audio belong to each frame
+    gate: Tensor | None = None  # float64 [S] how far the mouth rests in each frame of audio (`mouth_gate.speech_gate`)
+    silence: Tensor | None = None  # [C] features of silence
 
     def windows(self, index: Tensor) -> Tensor:  # int64 [B] -> [B, 8, C, W]
         """What is heard around frames `index`: the eight frames of audio that a motion net reads."""
@@ -197,7 +200,8 @@ def open_clip(dataset: AvatarDataset, encoder: EncoderChoice, device: torch.devi
     return Clip(dataset=dataset, features=features, sound=heard.to(device), au=au.to(device), au_known=known,
                 blink_ceiling=ceiling, viewmats=opengl_c2w_to_viewmat(c2w).to(device), device=device,
                 outside=sound_around(speech, dataset.fps, frames).to(device), hears=SpeechFormat.of(speech),
-                cue=None if numbers is None else torch.from_numpy(numbers).to(device), window=window)
+                cue=None if numbers is None else torch.from_numpy(numbers).to(device), window=window,
+                gate=speech_gate(speech, dataset.fps), silence=speech.silence_row())
 
 
 def clean_action_units(au: Tensor, train: np.ndarray, reliability: Sequence[float] | None = None

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...media_core.motion import LOWER_INDEX, PoseTrack
+from ...media_core.motion import AU_NAMES, LOWER_INDEX, PoseTrack
 from ...training_core.trainer import EvalResult, Validate, ended_early
 from ..avatar import Avatar, AvatarMotion, Modules
+from ..avatar_motion import rested
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
@@ -26,6 +27,8 @@ LICENCE = ("Belongs to whoever owns the training video; use needs the consent of
 TICK_EVERY = 25  # frames between two chances to stop
 HELD_OUT = 24  # validation frames that a finished avatar is scored on
 VALIDATED = 4  # and that a training is, meanwhile
+FEWEST_SHUT = 5  # frames that say how the lips are shut
+_PARTED, _DROPPED = AU_NAMES.index("AU25"), AU_NAMES.index("AU26")
 
 
 def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -> Avatar:
@@ -33,7 +36,7 @@ def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -
     begins. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
     mouth = run.mouth or fresh_mouth(clip, config, run.seed, run.face, run.start)
-    record = {"au_known": units_that_act(clip), "motion": motion_kind(clip, config).to_config(), "licence": LICENCE,
+    record = {"au_known": units_that_act(clip), "rest": shut_lips(clip), "motion": motion_kind(clip, config).to_config(), "licence": LICENCE,
               "training": {**config.to_json(), "seed": run.seed, "frames": len(clip.dataset.train_index),
                            **ended_early(run.step, run.steps)}}
     fields = copy.deepcopy(run.face.field), copy.deepcopy(mouth.field)
@@ -72,6 +75,19 @@ def units_that_act(clip: Clip) -> list[bool]:  # [17]
     return [known and (clip.cue is None or unit not in LOWER_INDEX) for unit, known in enumerate(clip.au_known)]
 
 
+def shut_lips(clip: Clip) -> list[float] | None:
+    """What the explicit code is made of where the person's lips are shut: the median over the training frames that part them
+    least, with no parting at all; None where the parting is not known."""
+    if not clip.au_known[_PARTED]:
+        return None
+    train = torch.as_tensor(np.asarray(clip.dataset.train_index), device=clip.device)
+    least = clip.au[train][:, [_PARTED, _DROPPED]].sum(1).argsort(stable=True)[:max(FEWEST_SHUT, len(train) // 50)]
+    rest = clip.explicit[train[least]].median(0).values
+    if clip.cue is None:
+        rest[LOWER_INDEX.index(_PARTED)] = 0
+    return rest.tolist()
+
+
 def frame_size(clip: Clip) -> tuple[int, int]:
     """(H, W) px."""
     height, width = clip.dataset.size
@@ -92,8 +108,8 @@ class TorsoLayers:
 
 
 def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMotion:
-    """The motion that re-enacts frames of a dataset: their own poses and action units, lips from their audio. The body
-    keeps the first pose's state: only the head can be compared."""
+    """The motion that re-enacts frames of a dataset: their own poses and action units, lips from their audio, at rest where
+    nobody speaks, as in `Avatar.drive`. The body keeps the first pose's state: only the head can be compared."""
     index = torch.tensor(frames, device=clip.device)
     with torch.inference_mode():
         windows = clip.windows(index)
@@ -101,6 +117,11 @@ def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMot
         assert codes is not None
         au = clip.au[index].clone()
         mouth = avatar.mouth_net.encode_audio(windows)
+        if clip.gate is not None and clip.silence is not None:
+            nobody = torch.full((1, len(AU_NAMES)), torch.nan)
+            *calm, _ = avatar.at_rest(clip.silence, nobody, 1)
+            gate = clip.gate[clip.sound[index].to(clip.gate.device).clamp(max=len(clip.gate) - 1)]
+            codes, mouth = (rested(c, r, gate.to(c.device)) for c, r in zip((codes, mouth), calm))
     poses = PoseTrack(torch.as_tensor(np.asarray(clip.dataset.poses), dtype=torch.float32)[frames], float(clip.dataset.focal),
                       frame_size(clip), float(clip.dataset.fps))
     return AvatarMotion(codes.cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),

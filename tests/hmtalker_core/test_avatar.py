@@ -101,11 +101,33 @@ def test_what_is_asked_of_the_lower_face_acts_in_silence_too(tiny_avatar):
     speech = encode_speech(Sound(np.zeros((1, 16000), np.float32), 16000))
     au = torch.full((25, 17), torch.nan)
     au[:, AU_NAMES.index("AU12")] = torch.linspace(0, 4, 25)
-    smiles = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
+    as_heard = tiny_avatar.with_config(rest=None)  # as files of before: what nobody asks for is predicted
+    smiles = as_heard.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
     assert torch.equal(smiles.au[:, AU_NAMES.index("AU12")], au[:, AU_NAMES.index("AU12")])
     assert float((smiles.codes[-1] - smiles.codes[0]).abs().max()) > 1e-3
-    free = tiny_avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"), silence_gate=False)
+    free = as_heard.drive(speech, expression=ExpressionTrack(au, 25.0, "test"), silence_gate=False)
     torch.testing.assert_close(smiles.codes, free.codes, atol=1e-5, rtol=1e-4)
+
+
+def test_where_nobody_speaks_lips_are_as_shut_as_the_persons(tiny_avatar):
+    """The audio nets of a video without a pause know nothing of silence: avatars of real people held their mouths open in it."""
+    speech, parted, smiling = encode_speech(Sound(np.zeros((1, 16000), np.float32), 16000)), AU_NAMES.index("AU25"), 2
+    rest = [0.0, 0.0, 1.5, 0.0, 0.0, 0.7, 0.0, 0.0, 0.0, 0.3]
+    avatar = tiny_avatar.with_config(rest=rest, au_known=[True] * 17)
+    shut = avatar.drive(speech)
+    expected = torch.tensor(rest).expand(25, -1)
+    assert torch.equal(shut.au[:, list(LOWER_INDEX)], expected)
+    au = torch.full((25, 17), torch.nan)
+    au[:, list(LOWER_INDEX)] = expected
+    told = avatar.with_config(rest=None).drive(speech, expression=ExpressionTrack(au, 25.0, "test"))
+    torch.testing.assert_close(shut.codes, told.codes, atol=1e-6, rtol=1e-5)
+    au[:] = torch.nan
+    au[:, parted] = 2.0
+    open_ = avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"))  # what is asked for wins, the rest stays
+    assert float(open_.au[0, parted]) == 2.0 and float(open_.au[0, list(LOWER_INDEX)][smiling]) == 1.5
+    assert float((open_.codes - shut.codes).abs().max()) > 1e-4
+    free, loose = (one.drive(speech, silence_gate=False).codes for one in (avatar, avatar.with_config(rest=None)))
+    assert torch.equal(free, loose), "only where nobody speaks"
 
 
 def test_a_speech_file_of_before_is_gated_within_its_own_room(tiny_avatar, tmp_path):

@@ -9,15 +9,44 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
+from talking_heads.hmtalker_core.training.finish import motion_of_frames, shut_lips
 from talking_heads.hmtalker_core.training.steps import COLUMNS, AvatarTraining
 from talking_heads.hmtalker_core.training.train_avatar import AvatarDataset, open_clip, train_avatar
 from talking_heads.media_core.errors import Cancelled, TalkingHeadsError
+from talking_heads.media_core.motion import AU_NAMES, LOWER_AUS
 from talking_heads.media_core.progress import silent
 
 
 @pytest.fixture(scope="module")
 def clip(tiny_dataset):
     return open_clip(AvatarDataset.open(tiny_dataset), "mel", torch.device("cpu"), silent)
+
+
+def test_lips_rest_as_the_person_shuts_them(clip):
+    """The units of the training frames that part the lips least, with no parting; of another cue its numbers in these frames."""
+    train, parted, pressed = [int(i) for i in clip.dataset.train_index], AU_NAMES.index("AU25"), AU_NAMES.index("AU17")
+    au = torch.full_like(clip.au, 2.0)
+    shut = train[3:9]
+    au[shut, parted], au[shut, pressed] = 0.1, 0.8
+    known = replace(clip, au=au, au_known=(True,) * 17)
+    rest = shut_lips(known)
+    assert rest[LOWER_AUS.index("AU25")] == 0 and rest[LOWER_AUS.index("AU17")] == pytest.approx(0.8)
+    assert rest[LOWER_AUS.index("AU12")] == 2
+    cue = torch.arange(len(au)).float()[:, None].expand(-1, 3)
+    assert shut_lips(replace(known, cue=cue)) == [float(sorted(shut)[2])] * 3  # the middle one of the five that come first
+    assert shut_lips(replace(known, au_known=tuple(name != "AU25" for name in AU_NAMES))) is None
+
+
+def test_re_enacted_lips_rest_where_nobody_speaks(clip, tiny_avatar):
+    frames = [int(i) for i in clip.dataset.train_index[:8]]
+    free, shut, half = (motion_of_frames(tiny_avatar, replace(clip, gate=torch.full((len(clip.features),), gate).double()), frames)
+                        for gate in (0.0, 1.0, 0.5))
+    *calm, _ = tiny_avatar.at_rest(clip.silence, torch.full((1, 17), torch.nan), 1)
+    for name, rest in (("codes", calm[0]), ("mouth_codes", calm[1])):
+        loose, still, between = (getattr(motion, name) for motion in (free, shut, half))
+        torch.testing.assert_close(still, rest.expand_as(still))
+        assert float((loose - rest).abs().max()) > 1e-4
+        torch.testing.assert_close(between, (loose + still) / 2)
 
 
 def trained(clip, config, steps):
