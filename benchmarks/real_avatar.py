@@ -110,7 +110,8 @@ def judged(avatar: Avatar, folder: Path, size: int) -> tuple[dict[str, float], P
     clip = open_clip(AvatarDataset.open(folder, size=size), avatar.encoder, torch.device("cpu"), silent)
     held_out = part_of(avatar, clip, [int(f) for f in clip.dataset.val_index])
     learned = part_of(avatar, clip, [int(f) for f in clip.dataset.train_index][-len(held_out.frames):])
-    late, _ = mesh_track(over_film(avatar, clip, motion_of_frames(avatar, shifted(clip, SHIFT), held_out.frames), held_out.frames))
+    late, _ = mesh_track(over_film(avatar, clip, motion_of_frames(avatar, shifted(clip, SHIFT), held_out.frames),
+                                   held_out.frames))
     lips = held_out.lips
     face = lambda i: face_mask(held_out.points[i], held_out.filmed[i].shape[:2])
     head = lambda i: head_mask(clip, held_out.frames[i])

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "weights" / "demo_mtov.safetensors")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--faces", type=Path, help="folder of base faces (base_faces.py): people are invented over them all")
-    parser.add_argument("--warps", type=int, default=0, help="with --faces: as many more people, warps of the subject's own portrait")
+    parser.add_argument("--warps", type=int, default=0, help="with --faces: so many more people, warps of the subject's portrait")
     parser.add_argument("--start-from", type=Path, help="an MToV that learns more people")
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each of them")

@@ -36,7 +36,8 @@ def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -
     begins. `tick` is called now and then and may raise to stop."""
     clip, config = run.clip, run.config
     mouth = run.mouth or fresh_mouth(clip, config, run.seed, run.face, run.start)
-    record = {"au_known": units_that_act(clip), "rest": shut_lips(clip), "motion": motion_kind(clip, config).to_config(), "licence": LICENCE,
+    record = {"au_known": units_that_act(clip), "rest": shut_lips(clip), "motion": motion_kind(clip, config).to_config(),
+              "licence": LICENCE,
               "training": {**config.to_json(), "seed": run.seed, "frames": len(clip.dataset.train_index),
                            **ended_early(run.step, run.steps)}}
     fields = copy.deepcopy(run.face.field), copy.deepcopy(mouth.field)

@@ -39,8 +39,8 @@ def test_lips_rest_as_the_person_shuts_them(clip):
 
 def test_re_enacted_lips_rest_where_nobody_speaks(clip, tiny_avatar):
     frames = [int(i) for i in clip.dataset.train_index[:8]]
-    free, shut, half = (motion_of_frames(tiny_avatar, replace(clip, gate=torch.full((len(clip.features),), gate).double()), frames)
-                        for gate in (0.0, 1.0, 0.5))
+    everywhere = lambda gate: replace(clip, gate=torch.full((len(clip.features),), gate, dtype=torch.float64))
+    free, shut, half = (motion_of_frames(tiny_avatar, everywhere(gate), frames) for gate in (0.0, 1.0, 0.5))
     *calm, _ = tiny_avatar.at_rest(clip.silence, torch.full((1, 17), torch.nan), 1)
     for name, rest in (("codes", calm[0]), ("mouth_codes", calm[1])):
         loose, still, between = (getattr(motion, name) for motion in (free, shut, half))
