@@ -1,11 +1,14 @@
 """How well MToV draws: unseen people say unseen sentences, judged against the synthetic subject's own film.
 
-    python benchmarks/mtov.py [--weights FILE] [--quick] [--seconds 3]
+    python benchmarks/mtov.py [--weights FILE] [--quick] [--seconds 3] [--faces FOLDER [--people 6]]
 
 Two ways to drive: "pose film", the truth's own head movement with its lower face hidden, and "portrait", one picture for a head
 that keeps still in the truth too, so that the picture itself is a fair rival. The picture is the film's first frame. Landmarks
 are exact, but those "from the sound" are AToM's. "Anchored": see VideoSettings. "Carrier": see mtov_carrier.py. Writes
 benchmarks/results/mtov.md, mtov_sheet.png and mtov_closing.png. Needs espeak-ng.
+
+With --faces the people are those of a folder of images (`python -m talking_heads.weights.base_faces --held-out FACES SOURCES`)
+instead of warps of the subject's portrait: mtov_faces.md, and images only into --out.
 """
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ import numpy as np
 import torch
 from common import results_folder, talking_heads  # noqa: F401  (talking_heads: makes the package importable)
 from mtov_carrier import carrier_figures, section
-from mtov_films import OPEN, PEOPLE, SHUT, Film, drawn, filmed, mouths, posed
+from mtov_films import OPEN, PEOPLE, SHUT, Film, called, drawn, filmed, mouths, people_of, posed
 from mtov_measures import (
     agreement,
     autoencoded,
@@ -61,7 +64,7 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
     started, mtov = time.perf_counter(), load_mtov(args.weights)
-    people = PEOPLE[:1] if args.quick else PEOPLE
+    people = args.shown
     shown, modes, ends = [], {"pose film": [], "portrait": [], "portrait, anchored": []}, {"portrait": [], "anchored": []}
     carrier: list[dict[str, float]] = []
     for one in people:
@@ -78,16 +81,18 @@ def main() -> None:
         shown.append([*((mode, film, videos[mode]) for mode, film in films.items()), ("carrier", still, made)])
         for mode, settings in zip(ends, (PLAIN, ANCHORED)):
             ends[mode].append(end_to_end(mtov, still, settings))
-        print(f"{time.perf_counter() - started:.0f} s: person {one[0]}", file=sys.stderr, flush=True)
+        print(f"{time.perf_counter() - started:.0f} s: person {called(one[0])}", file=sys.stderr, flush=True)
     samplers = sampled(mtov, [row[0][1] for row in shown[:2]], args.quick)
     leaks, pictures = zip(*(leakage(mtov, one) for one in people))
     text = report(args, mtov, modes, carrier, ends, samplers, leaks, time.perf_counter() - started)
     print(text)
     folder = results_folder() if args.out is None else args.out
-    folder.joinpath("mtov.md").write_text(text, encoding="utf-8")
+    folder.joinpath("mtov_faces.md" if args.faces else "mtov.md").write_text(text, encoding="utf-8")
+    if args.faces and args.out is None:
+        return
     contact_sheet(shown, mtov.config).save(folder / "mtov_sheet.png", optimize=True)
     words = ("truth, open", "fed open", "fed shut", "truth, shut")
-    closing_sheet([(f"{one[0]}", row) for one, row in zip(people, pictures)], words).save(folder / "mtov_closing.png",
+    closing_sheet([(called(one[0]), row) for one, row in zip(people, pictures)], words).save(folder / "mtov_closing.png",
                                                                                          optimize=True)
 
 
@@ -98,8 +103,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one person, few samplers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="another folder than benchmarks/results")
+    parser.add_argument("--faces", type=Path, help="people: those of a folder of images")
+    parser.add_argument("--people", type=int, default=len(PEOPLE), help="how many")
     args = parser.parse_args()
     args.seconds = args.seconds or (1.6 if args.quick else 3.0)
+    args.shown = people_of(args.faces, 1 if args.quick else args.people)
     return args
 
 
@@ -184,7 +192,7 @@ def beginning(film: Film, frames: int) -> Film:
     return Film(film.name, film.frames[:frames], film.face[:frames], film.motion.slice(0, frames), film.sound, film.scene)
 
 
-def leakage(mtov: MToV, one: tuple[int, str, int]) -> tuple[dict[str, float], list[np.ndarray]]:
+def leakage(mtov: MToV, one: tuple[int | Path, str, int]) -> tuple[dict[str, float], list[np.ndarray]]:
     """Lips alone changed, and lips shut over a film whose mouth stands open throughout, also in the portrait."""
     identity, voice, seed = one
     spoken, config = perform((mtov.config.frames + 0.5) / 25, seed + 7, voice=voice, engine="espeak"), mtov.config
@@ -239,13 +247,12 @@ def means(groups: dict[str, list[dict[str, float]]]) -> list[str]:
 
 def report(args: argparse.Namespace, mtov: MToV, modes: dict, carrier: list, ends: dict, samplers: dict,
            leaks: Sequence[dict], seconds: float) -> str:
-    config, quick = mtov.config, " --quick" if args.quick else ""
-    count = len(leaks)
+    config, quick = mtov.config, " --quick" * args.quick + " --faces FOLDER" * bool(args.faces)
     lines = ["# MToV on unseen people and unseen speech", "",
              f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}; `python benchmarks/mtov.py --weights "
              f"{args.weights.name}{quick} --seconds {args.seconds:g}`, {seconds:.0f} s; {config.size} px, sampled with "
              f"{config.sampler}, {config.calls} calls, noise ratio {config.ratio:g}, predicts {config.prediction}; clips of "
-             f"{config.frames} frames, {config.overlap} shared; people {', '.join(str(p[0]) for p in PEOPLE[:count])}.", "",
+             f"{config.frames} frames, {config.overlap} shared; people {', '.join(called(p[0]) for p in args.shown)}.", "",
              "Synthetic people only: these figures compare versions of this code, they do not predict quality on a real person. "
              "Means over people. PSNR \"of all frames\" is that of the mean error, \"mean of frames\" the mean of each frame's "
              "dB, which frames at rest rule, where the still portrait is nearly exact. With a pose film the head moves and the "
@@ -264,8 +271,8 @@ def report(args: argparse.Namespace, mtov: MToV, modes: dict, carrier: list, end
               *table(["sampler, calls", *names], [[k, *(f"{row[n]:.3f}" for n in names)] for k, row in samplers.items()])]
     each = ("mouth PSNR of all frames, dB", "gain in the mouth, all frames, dB", "gain in the mouth, mean of frames, dB",
             "face PSNR, dB", "lip aperture, tracked, against that fed", "the same tracked in the truth")
-    rows = [[f"{p[0]}, {p[1]}", mode, *(f"{row[n]:.3f}" for n in each)] for mode, found in modes.items()
-            for p, row in zip(PEOPLE, found)]
+    rows = [[f"{called(p[0])}, {p[1]}", mode, *(f"{row[n]:.3f}" for n in each)] for mode, found in modes.items()
+            for p, row in zip(args.shown, found)]
     return "\n".join([*lines, "## Each person", "", *table(["identity, voice", "driven by", *each], rows)])
 
 

@@ -37,7 +37,7 @@ def carried(film: Film, motion: LandmarkTrack | None = None, picture: np.ndarray
                                           landmarks=film.motion.slice(0, 1) if landmarks is None else landmarks)))
 
 
-def carrier_figures(config: MToVConfig, one: tuple[int, str, int], seconds: float,
+def carrier_figures(config: MToVConfig, one: tuple[int | Path, str, int], seconds: float,
                     film: Film | None = None) -> tuple[dict[str, float], Film, np.ndarray]:
     """Of one person: nearness to the truth, lips, how far the mouth opens and shuts; the film, and what was made."""
     film = filmed(config, *one, seconds, still=True) if film is None else film
@@ -52,7 +52,7 @@ def carrier_figures(config: MToVConfig, one: tuple[int, str, int], seconds: floa
     return figures, film, made
 
 
-def opened_and_shut(config: MToVConfig, one: tuple[int, str, int]) -> dict[str, float]:
+def opened_and_shut(config: MToVConfig, one: tuple[int | Path, str, int]) -> dict[str, float]:
     """A shut portrait fed a mouth wide open, and a portrait with an open mouth fed a shut one."""
     identity, voice, seed = one
     spoken = quiet(perform((config.frames + .5) / 25, seed + 7, voice=voice, engine="espeak"))

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from talking_heads.media_core.audio import FPS, Sound
 from talking_heads.media_core.face.pose.canonical import canonical_portrait
 from talking_heads.media_core.motion import LandmarkTrack
-from talking_heads.media_core.subject import PARAMS, Performance, Subject, perform
+from talking_heads.media_core.subject import PARAMS, Performance, perform
+from talking_heads.media_core.subject.export import subject_of
+from talking_heads.media_core.subject.photo import read_photo
 from talking_heads.moditalker_core.data.images import CLASSES, PictureSettings, class_crop
 from talking_heads.moditalker_core.mtov.model import MToVConfig
 from talking_heads.moditalker_core.mtov.scenes import Scene
@@ -33,10 +36,23 @@ class Film:
     scene: Scene          # of its first frame, with the head at rest there: for motion from AToM
 
 
-def filmed(config: MToVConfig, identity: int, voice: str, seed: int, seconds: float, *, still: bool) -> Film:
+def people_of(faces: Path | None, most: int) -> tuple[tuple[int | Path, str, int], ...]:
+    """Who is shown: warps of the subject's portrait, or the first faces of a folder of images, with the same voices in turn."""
+    if faces is None:
+        return PEOPLE[:most]
+    paths = sorted(path for path in faces.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:most]
+    return tuple((path, PEOPLE[i % len(PEOPLE)][1], PEOPLE[i % len(PEOPLE)][2] + 100 * (i // len(PEOPLE)))
+                 for i, path in enumerate(paths))
+
+
+def called(identity: int | Path) -> str:
+    return identity.stem if isinstance(identity, Path) else f"{identity}"
+
+
+def filmed(config: MToVConfig, identity: int | Path, voice: str, seed: int, seconds: float, *, still: bool) -> Film:
     """A film; `still`: the head keeps the pose it begins with, the face does not."""
     spoken = perform(seconds, seed, voice=voice, engine="espeak")
-    return drawn(config, identity, quiet(spoken) if still else spoken, f"{identity}, {voice}")
+    return drawn(config, identity, quiet(spoken) if still else spoken, f"{called(identity)}, {voice}")
 
 
 def quiet(spoken: Performance) -> Performance:
@@ -52,9 +68,10 @@ def posed(spoken: Performance, values: dict[str, float]) -> Performance:
     return replace(spoken, params=params)
 
 
-def drawn(config: MToVConfig, identity: int, spoken: Performance, name: str, like: Film | None = None) -> Film:
+def drawn(config: MToVConfig, identity: int | Path, spoken: Performance, name: str, like: Film | None = None) -> Film:
     """Renders a performance and cuts the face out, by the square of its own landmarks or of another film (`like`)."""
-    subject = Subject(SIZE, identity, oversampling=1)
+    photo = read_photo(identity) if isinstance(identity, Path) else None
+    subject = subject_of(SIZE, None if isinstance(identity, Path) else identity, photo, oversampling=1)
     rows = list(zip(spoken.params, spoken.euler, spoken.translation, spoken.sway))
     points = np.stack([subject.landmarks(params, subject.pose(euler, shift))[0] for params, euler, shift, _ in rows])
     crop = (PictureSettings(config.size, config.margin).square(points, (SIZE, SIZE), FPS) if like is None else like.scene.crop)

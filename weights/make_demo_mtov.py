@@ -28,8 +28,6 @@ Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -75,38 +73,10 @@ def main() -> None:
     size = preset(args.preset, "rgb").autoencoder.height
     photos, skipped = usable_photos(args.faces, show) if args.faces else ((), [])
 
-    def people(folder: str, count: int, faces) -> Path:
-        plan = SubjectPlan(tuple(range(FIRST, FIRST + count)), seconds=args.seconds, seed=SEED, engine="espeak",
-                           pictures=PictureSettings(size), portraits=faces)
-        return build_from_subject(args.work / folder, plan, skipped=skipped if faces else (), report=show)
-
-    if args.warps:
-        data = together(args.work / "data", people("photos", args.people, photos), people("warps", args.warps, ()))
-    else:
-        data = people("data", args.people, photos)
+    plan = SubjectPlan(tuple(range(FIRST, FIRST + args.people + args.warps)), seconds=args.seconds, seed=SEED, engine="espeak",
+                       pictures=PictureSettings(size), portraits=photos, warps=args.warps)
+    data = build_from_subject(args.work / "data", plan, skipped=skipped, report=show)
     print(f"\n{args.out}\n{continued(args, data) if args.start_from else train(args, data)}")
-
-
-def together(folder: Path, *parts: Path) -> Path:
-    """One motion dataset of the clips of several; its shards are links to theirs."""
-    from talking_heads.media_core.dataset_folder import write_json
-    from talking_heads.moditalker_core.data.dataset import INDEX, SHARDS
-
-    indexes = {part.name: json.loads((part / INDEX).read_text(encoding="utf-8")) for part in parts}
-    (folder / SHARDS).mkdir(parents=True, exist_ok=True)
-    clips, checksums = [], {}
-    for part in parts:
-        index = indexes[part.name]
-        for shard, checksum in index["checksums"].items():
-            name = f"{part.name}_{shard}"
-            (folder / SHARDS / name).unlink(missing_ok=True)
-            os.link(part / SHARDS / shard, folder / SHARDS / name)
-            checksums[name] = checksum
-        clips += [{**clip, "shard": f"{part.name}_{clip['shard']}"} for clip in index["clips"]]
-    write_json(folder / INDEX, {
-        **indexes[parts[0].name], "clips": clips, "checksums": checksums, "frames": sum(clip["frames"] for clip in clips),
-        "seconds": sum(clip["seconds"] for clip in clips), "request": [index["request"] for index in indexes.values()]})
-    return folder
 
 
 def train(args: argparse.Namespace, data: Path):

@@ -33,6 +33,7 @@ class SubjectPlan:
     fps: float = FPS                   # frames per second
     pictures: PictureSettings | None = None  # images for MToV; None: motion only
     portraits: tuple[PhotoFile, ...] = ()  # whose faces instead of the astronaut's: first as they are, then invented from them
+    warps: int = 0                     # with portraits: so many of the last identities are the astronaut's all the same
     nobody: float = 0.0                # fraction of the clips in which nobody speaks: noise, hum, music, breath, mouth at rest
     damage: float = 0.0                # fraction of the speech that is heard through a bad microphone, a room, a telephone
 
@@ -46,6 +47,9 @@ class SubjectPlan:
         if not (0 <= self.nobody < 1 and 0 <= self.damage <= 1):
             raise TalkingHeadsError("Of the clips, 0 up to less than 1 can be without a voice, and of the speech 0 to 1 damaged",
                                     f"{self.nobody} and {self.damage}", "Give for instance 0.07 and 0.25")
+        if not 0 <= self.warps <= len(self.identities):
+            raise TalkingHeadsError(f"Of {len(self.identities)} identities, 0 to all can be warps of the subject's portrait",
+                                    f"{self.warps}", "Take fewer, or name more identities")
         if self.take is not None and not 1 / self.fps <= self.take <= self.seconds:
             raise TalkingHeadsError(f"What is kept of a performance must lie within its {self.seconds:g} s", f"{self.take} s",
                                     "Take less, or let them speak longer")
@@ -88,7 +92,8 @@ class SubjectPlan:
     def face(self, i: int) -> tuple[int | None, PhotoFile | None]:
         """Identity and photo of clip i. The first people of photos are those of the photos, later ones are invented from them."""
         k = i % len(self.identities)
-        photo = self.portraits[k % len(self.portraits)] if self.portraits else None
+        pictured = self.portraits and k < len(self.identities) - self.warps
+        photo = self.portraits[k % len(self.portraits)] if pictured else None
         return (None if photo is not None and k < len(self.portraits) else self.identities[k]), photo
 
     def made_from(self, i: int) -> dict[str, Any]:

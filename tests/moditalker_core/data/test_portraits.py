@@ -40,6 +40,17 @@ def test_people_of_photos_come_first_and_then_others_invented_from_them(folder):
     assert plan.tracker == "exact" and plan.made_from(2)["portrait"] == photos[0].described
 
 
+def test_the_last_people_may_be_warps_of_the_subjects_own_portrait(folder):
+    photos, _ = usable_photos(folder)
+    plan = SubjectPlan(identities=(1000, 1001, 1002, 1003, 1004), portraits=photos, warps=2)
+    assert [plan.face(i) for i in range(6)] == [(None, photos[0]), (None, photos[1]), (1002, photos[0]), (1003, None),
+                                                (1004, None), (None, photos[0])]
+    assert "portrait" not in plan.made_from(3) and plan.made_from(2) == SubjectPlan(identities=plan.identities[:3],
+                                                                                   portraits=photos).made_from(2)
+    with pytest.raises(TalkingHeadsError, match="0 to all can be warps"):
+        SubjectPlan(identities=(1000,), portraits=photos, warps=2)
+
+
 def test_nothing_usable_is_an_error(tmp_path):
     with pytest.raises(TalkingHeadsError, match="must be there"):
         usable_photos(tmp_path / "absent")
