@@ -1,4 +1,4 @@
-"""Pictures of the shipped demo avatar: no holes at the lips, and the same picture at any size."""
+"""Pictures of the shipped demo avatar: no holes at the lips, the same picture at any size, lids and lips as they are told."""
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,8 @@ from talking_heads.hmtalker_core.checkpoints import load_avatar
 from talking_heads.hmtalker_core.drawing import draw_branch, drawn
 from talking_heads.hmtalker_core.model.camera import film_cameras
 from talking_heads.media_core.audio import Sound
+from talking_heads.media_core.face.mesh.tracker import MeshTracker
+from talking_heads.media_core.metrics import correlation, eye_aperture, lip_aperture
 from talking_heads.media_core.motion import AU_NAMES, ExpressionTrack
 from talking_heads.media_core.speech import encode_speech
 
@@ -113,3 +115,31 @@ def test_nothing_of_the_face_floats_between_the_lips(avatar, motion):
         head = np.bincount(spots[frame > 0.5]).argmax()
         enclosed = ndimage.binary_fill_holes(frame > 0.5) & (frame < 0.5)
         assert enclosed.sum() > 100 and not (enclosed & (spots != head) & (spots > 0)).any()
+
+
+def seen(avatar, told, measure):
+    """What the tracker of people reads in frames in which units are told, by name -> [T]; the head keeps still."""
+    count = len(next(iter(told.values())))
+    au = torch.full((count, 17), torch.nan)
+    for name, curve in told.items():
+        au[:, AU_NAMES.index(name)] = torch.as_tensor(curve, dtype=torch.float32)
+    speech = encode_speech(Sound(np.zeros((1, count * 640), np.float32), 16000))
+    still = avatar.poses.selected(torch.zeros(1, dtype=torch.long))
+    frames, _ = pictures(avatar, avatar.drive(speech, expression=ExpressionTrack(au, 25.0, "test"), pose=still, blinks="none"))
+    tracker = MeshTracker()
+    points = np.stack([tracker((frame.numpy() * 255).round().astype(np.uint8)).points for frame in frames])
+    return np.asarray(measure(points))
+
+
+def test_lids_close_as_they_are_told(avatar):
+    lids = np.concatenate([np.zeros(4), np.linspace(0, avatar.config["blink_ceiling"], 6), np.zeros(4)])
+    opened = seen(avatar, {"AU45": lids}, eye_aperture)
+    assert correlation(-opened, lids) > .9
+    assert opened[9] < .5 * opened[:4].mean() and opened[-4:].mean() > .9 * opened[:4].mean()
+
+
+def test_lips_open_as_they_are_told(avatar):
+    parted = np.linspace(0, 4, 12)
+    opened = seen(avatar, {"AU25": parted, "AU26": parted * .8}, lip_aperture)
+    assert correlation(opened, parted) > .95
+    assert opened[0] < .03 and opened[-1] > .15  # of the distance of the eyes
