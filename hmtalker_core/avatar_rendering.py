@@ -25,6 +25,7 @@ from .basis import DEFORMATIONS, Deformation, LinearBasis
 from .drawing import Picture, drawn
 from .model.camera import Window, head_centre
 from .model.gaussians import GaussianField
+from .model.hidden import MouthPlace
 from .model.motion import FaceCache, FaceMotionNet, MouthCache, MouthMotionNet
 from .model.splat import as_splat
 from .model.torso import TorsoModel
@@ -76,6 +77,11 @@ class Rendering(ABC):
         """H(mu), both attention maps and their part of the first layer: the same in every frame."""
         with torch.inference_mode():
             return self.face_net.cache(self.face.xyz), self.mouth_net.cache(self.mouth.xyz)
+
+    @cached_property
+    def mouth_place(self) -> MouthPlace | None:
+        """Where the inside of the mouth is: what lies behind it is not drawn."""
+        return MouthPlace.of(self.mouth)
 
     def window(self, size: tuple[int, int]) -> Window:
         """What frames of `size` (H, W) px show: where the shape is another, the frame is filled and what is too wide or too high

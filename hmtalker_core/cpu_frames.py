@@ -24,6 +24,7 @@ from .cpu_body import CpuBody
 from .model.camera import Window, film_cameras
 from .model.compose import dilation_at
 from .model.gaussians import GaussianField
+from .model.hidden import BEYOND, WITHIN
 from .model.layers import DISPLACEMENT, MLP
 from .model.motion import MOUTH_SIDEWAYS
 from .rasterizer import cpu_compose, cpu_deform, cpu_project, cpu_sh, kernels
@@ -184,6 +185,8 @@ class CpuFrames:
         moving = Branch.of("face", avatar.face, number(reached), (*[DISPLACEMENT] * 3, 1, 1), FACE_SCALE)
         self.face = self._at_rest(moving, face.first)
         self.mouth = Branch.of("mouth", avatar.mouth, number(every), (side, DISPLACEMENT, side, 0, 0), -1)
+        place = avatar.mouth_place
+        self.inside = None if place is None else tuple(np.ascontiguousarray(part.numpy(), np.float32) for part in place)
 
     def _at_rest(self, branch: Branch, first: Tensor) -> Branch:
         """The face with what no code reaches where it always is."""
@@ -279,6 +282,8 @@ class CpuFrames:
         splat, depth, color = room(f"{name} splat", n, 8), room(f"{name} depth", n), room(f"{name} color", n, 3)
         radius = room(f"{name} radius", n, 2, dtype=np.int32)
         cpu_project.project(0, n, mean, quat, scale, branch.opacity, *camera, *settings, splat, depth, radius)
+        if self.inside is not None and name == "face":
+            cpu_deform.hide(mean, camera[0], *self.inside, np.float32(BEYOND), np.float32(WITHIN), radius)
         cpu_sh.colors(0, n, mean, camera[0], branch.sh, branch.degree, radius, room("harmonics", 16), color)
         row, column, height, width = cpu_deform.covered(splat, radius, reach, *settings[:2])
         if not height:

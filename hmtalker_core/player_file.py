@@ -20,6 +20,7 @@ from ..media_core.json_files import parse_json_object
 from ..media_core.progress import Report, silent
 from .basis import FACE_NUMBERS, MOUTH_NUMBERS
 from .model.camera import film_cameras
+from .model.hidden import BEYOND, WITHIN
 from .rasterizer.constants import ALPHA_MIN
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def player_file(avatar: Avatar, motion: AvatarMotion, sound: Sound | None = None
     header = {"title": title, "note": NOTE, "licence": avatar.licence, "fps": motion.fps, "frames": len(motion),
               "size": list(avatar.size), "branches": branches, "units": basis.units.tolist(),
               "weight_steps": _add_coefficients(sections, avatar, basis, motion), **_add_cameras(sections, avatar, motion),
-              "body": _add_body(sections, avatar, motion), "centre": _centre(avatar.face)}
+              "body": _add_body(sections, avatar, motion), "centre": _centre(avatar.face), **_mouth(avatar)}
     header["plate"] = _add_plate(sections, avatar.background.numpy())
     if sound is not None:
         header["sound"] = _add_sound(sections, sound, len(motion) / motion.fps)
@@ -206,6 +207,15 @@ def _add_sound(sections: Sections, sound: Sound, seconds: float) -> str:
     kind, content = packed(sound.lasting(max(1, round(seconds * sound.sample_rate))))
     sections.add("sound", content)
     return kind
+
+
+def _mouth(avatar: Avatar) -> dict[str, Any]:
+    """Where the inside of the mouth is and what it hides; nothing of an avatar without one."""
+    place = avatar.mouth_place
+    if place is None:
+        return {}
+    return {"mouth": {"middle": place.middle.tolist(), "spread": place.spread.flatten().tolist(), "beyond": BEYOND,
+                      "within": WITHIN}}
 
 
 def _centre(face: GaussianField) -> list[float]:

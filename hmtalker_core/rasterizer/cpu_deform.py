@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .jit import compiled
 
 SURE = 20.0    # raw scales above which softplus is the identity, as in torch
@@ -41,6 +43,33 @@ def moved(points, offsets, units, scale_at, xyz, rotation, scaling, mean, quat, 
                 quat[n, k] = rotation[n, k] + units[3] * offsets[m, 3 + k]
             for k in range(3):
                 scale[n, k] = _softplus(scaling[n, k] + units[4] * offsets[m, scale_at + k])
+
+
+@compiled
+def hide(mean, view, middle, spread, beyond, within, radius):
+    """Radii [N, 2] of what lies behind the inside of the mouth become 0; the twin in torch is `model.hidden.hidden`.
+
+    Args:
+        mean [N, 3], view [4, 4] world to camera; middle [3], spread [3, 3], of the mouth; beyond, within: bounds.
+    """
+    centre, seen = np.zeros(3, mean.dtype), np.zeros((2, 2), mean.dtype)
+    for i in range(3):
+        centre[i] = view[i, 3]
+        for k in range(3):
+            centre[i] += view[i, k] * middle[k]
+            for j in range(3):
+                if i < 2 and j < 2:
+                    for m in range(3):
+                        seen[i, j] += view[i, k] * spread[k, m] * view[j, m]
+    area = seen[0, 0] * seen[1, 1] - seen[0, 1] * seen[1, 0]
+    for n in range(mean.shape[0]):
+        z = view[2, 0] * mean[n, 0] + view[2, 1] * mean[n, 1] + view[2, 2] * mean[n, 2] + view[2, 3]
+        if z > centre[2] + beyond:
+            scale = centre[2] / z
+            x = scale * (view[0, 0] * mean[n, 0] + view[0, 1] * mean[n, 1] + view[0, 2] * mean[n, 2] + view[0, 3]) - centre[0]
+            y = scale * (view[1, 0] * mean[n, 0] + view[1, 1] * mean[n, 1] + view[1, 2] * mean[n, 2] + view[1, 3]) - centre[1]
+            if seen[1, 1] * x * x - (seen[0, 1] + seen[1, 0]) * x * y + seen[0, 0] * y * y < within * area:
+                radius[n, 0], radius[n, 1] = 0, 0
 
 
 @compiled

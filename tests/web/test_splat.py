@@ -12,6 +12,7 @@ import pytest
 import torch
 from talking_heads.hmtalker_core.model.camera import project
 from talking_heads.hmtalker_core.model.compose import dilation_at
+from talking_heads.hmtalker_core.model.hidden import BEYOND, WITHIN, MouthPlace, hidden
 from talking_heads.hmtalker_core.player_file import MAGIC, VERSION, Sections
 from talking_heads.hmtalker_core.player_page import MODULES, SCRIPTS, bundled
 
@@ -136,6 +137,23 @@ console.log(JSON.stringify([turnedView(view, turn, pivot), recordedPixels(turn, 
     recorded, seen = project(world, before, K)[0], project(world, after, K)[0]
     mapped = torch.cat([seen, torch.ones(7, 1, dtype=torch.float64)], 1) @ homography.view(3, 3).T
     assert torch.allclose(mapped[:, :2] / mapped[:, 2:], recorded, atol=1e-6)
+
+
+def test_the_mouth_hides_what_it_hides_on_the_processor(node):
+    view = torch.eye(4)
+    view[:3, :3] = torch.linalg.qr(torch.from_numpy(np.random.default_rng(3).normal(size=(3, 3))).float())[0]
+    view[:3, 3] = torch.tensor([0.02, -0.01, 0.9])
+    place = MouthPlace(torch.tensor([0.0, -0.03, 0.08]), torch.diag(torch.tensor([.012, .006, .004]) ** 2))
+    header = {"middle": place.middle.tolist(), "spread": place.spread.flatten().tolist(), "beyond": BEYOND, "within": WITHIN}
+    got = node(printed(f"[behindMouth({view[:3].flatten().tolist()}, {json.dumps(header)}), "
+                       f"behindMouth({view[:3].flatten().tolist()}, undefined).far]", camera="behindMouth"))
+    (x, y, z, deep), (xx, xy, yy) = got[0]["middle"], got[0]["far"]
+    points = 0.12 * torch.randn(20000, 3, generator=torch.Generator().manual_seed(0))
+    seen = points @ view[:3, :3].T + view[:3, 3]
+    off = z * seen[:, :2] / seen[:, 2:] - torch.tensor([x, y])
+    hides = (seen[:, 2] > deep) & (xx * off[:, 0] ** 2 + 2 * xy * off[:, 0] * off[:, 1] + yy * off[:, 1] ** 2 < 1)
+    wanted = hidden(points, view, place)
+    assert int(wanted.sum()) > 5 and int((hides != wanted).sum()) <= 1 and got[1] == [0, 0, 0]
 
 
 def test_nothing_turned_is_the_recorded_view(node):

@@ -1,5 +1,6 @@
 // One set of Gaussians (face, or inside of the mouth): its data on the graphics card, and how a frame of it is drawn.
 
+import { behindMouth } from './camera.js'
 import { columns } from './container.js'
 import { ACROSS, NO_FRAGMENT, arrayTexture, program, rowsFor, texture, use } from './graphics.js'
 import { fillAxis, Order } from './order.js'
@@ -27,6 +28,7 @@ export class Branch {
     const values = columns(sections[`${name}.base`], own)
     this.position = values.slice(0, 3)
     this.widest = widest(values.slice(7, 10)) // metres; of the mouth no scale moves
+    this.mouth = name === 'face' ? header.mouth : undefined // files of before know nothing of it
     this.depth = new Float32Array(own.count)
     this.order = new Order(own.count)
     const layers = 3 + (own.degree + 1) ** 2
@@ -112,6 +114,9 @@ export class Branch {
     gl.uniform4fv(at('lens'), camera.lens)
     gl.uniform2fv(at('size'), camera.size)
     gl.uniform1f(at('blur'), camera.blur)
+    const mouth = behindMouth(camera.view, this.mouth)
+    gl.uniform4fv(at('inside'), mouth.middle)
+    gl.uniform3fv(at('far'), mouth.far)
     gl.bindVertexArray(this.sources)
     gl.bindBuffer(gl.ARRAY_BUFFER, this.numbers)
     gl.bufferSubData(gl.ARRAY_BUFFER, 0, order)

@@ -25,6 +25,23 @@ export function seen(view, point) {
 }
 
 /**
+ * What decides which Gaussians of the face lie behind the inside of the mouth, as model/hidden.py has it.
+ * @param {ArrayLike<number>} view [12] world to camera
+ * @param {{middle: number[], spread: number[], beyond: number, within: number} | undefined} mouth of a file's header
+ * @returns {{middle: number[], far: number[]}} the mouth's middle in the camera and the depth from which something is hidden [4];
+ *   the inverse of its covariance as seen, over what `within` allows [3]: xx, xy, yy; all is shown where they are 0
+ */
+export function behindMouth(view, mouth) {
+  if (!mouth) return { middle: [0, 0, 0, 1e30], far: [0, 0, 0] }
+  const middle = seen(view, mouth.middle)
+  const across = (a, b) => [0, 1, 2].reduce((sum, k) => sum + view[4 * a + k] *
+    [0, 1, 2].reduce((inner, m) => inner + mouth.spread[3 * k + m] * view[4 * b + m], 0), 0)
+  const [xx, xy, yy] = [across(0, 0), across(0, 1), across(1, 1)]
+  const area = mouth.within * (xx * yy - xy * xy)
+  return { middle: [...middle, middle[2] + mouth.beyond], far: [yy / area, -xy / area, xx / area] }
+}
+
+/**
  * The view after everything was turned about a point.
  * @param {ArrayLike<number>} view [12] world to camera
  * @param {number[]} turn [9] `rotation`

@@ -24,6 +24,8 @@ uniform vec4 view[3];           // rows, world to camera
 uniform vec4 lens;              // fx, fy, cx, cy in px
 uniform vec2 size;              // px
 uniform float blur;             // px^2
+uniform vec4 inside;            // the mouth's middle in the camera, and the depth from which it hides what it covers
+uniform vec3 far;               // how it spreads
 out vec4 place;  // centre px, opacity, length of the minor axis px
 out vec4 shape;  // conic, then the major axis' x in px
 out vec4 paint;  // colour, then its y
@@ -71,7 +73,9 @@ void main() {
   major *= reach * sqrt(mid + spread);
   float minor = reach * sqrt(max(determinant / (mid + spread), 0.0));
   vec3 eye = -(view[0].xyz * view[0].w + view[1].xyz * view[1].w + view[2].xyz * view[2].w);
-  bool drawn = seen.z > 0.01 && determinant > 0.0 && opacity >= 1.0 / 255.0;
+  vec2 off = inside.z * flat_ - inside.xy;
+  bool hidden = seen.z > inside.w && far.x * off.x * off.x + 2.0 * far.y * off.x * off.y + far.z * off.y * off.y < 1.0;
+  bool drawn = seen.z > 0.01 && determinant > 0.0 && opacity >= 1.0 / 255.0 && !hidden;
   place = vec4(focal * flat_ + middle, drawn ? opacity : 0.0, drawn ? minor : 0.0);
   shape = vec4(vec3(yy, -xy, xx) / max(determinant, 1e-12), drawn ? major.x : 0.0);
   paint = vec4(colour(at, normalize(mean - eye)), drawn ? major.y : 0.0);
