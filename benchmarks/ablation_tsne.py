@@ -1,7 +1,7 @@
 """Where the fused features of the rows of `ablation.py` lie when speech drives them and when the video's own action units do:
 figures 4 and 8 of the paper, on the synthetic subject.
 
-    python benchmarks/ablation_tsne.py --work FOLDER [--preset demo] [--steps 800] [--size 96]
+    python benchmarks/ablation_tsne.py --work FOLDER [--preset demo] [--steps 1500] [--size 128]
 
 For every avatar that `ablation.py` has left in the folder (its first seed): the fused code of each frame of the test clip in its
 own voice, once by the path of speech alone (blue) and once by the path of measured action units (red), both in one map (exact
@@ -32,8 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="the folder of ablation.py")
     parser.add_argument("--preset", default="demo")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--size", type=int, default=96, metavar="PX")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--size", type=int, default=128, metavar="PX")
     args = parser.parse_args()
     maps = []
     for row, (settings, *_) in ROWS.items():
