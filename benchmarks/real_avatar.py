@@ -1,9 +1,10 @@
 """Avatars of real people: a video is captured, an avatar trained on its first part, and the rest rendered from its audio.
 
     python benchmarks/real_avatar.py FILM... [--tracker people] [--preset demo] [--steps 0.35] [--size 256] [--work FOLDER]
-                                     [--label NAME] [--seconds S] [--only capture|train]
+                                     [--label NAME] [--seconds S] [--only capture|train] [--half]
 
-The held-out part is the dataset's own validation split (the last eleventh). Poses and upper-face action units of that part are
+The held-out part is the dataset's own validation split (the last eleventh), or with --half the second half: less to learn from,
+and enough to judge lips by. Poses and upper-face action units of that part are
 given, lips come from the audio alone (self-reconstruction, as in the papers' tables). Lips are always judged with the mesh
 tracker, whatever tracker captured the video: on the filmed frames and on the rendered ones.
 
@@ -39,7 +40,7 @@ from talking_heads.media_core.progress import silent
 
 SHIFT = 50  # frames = 2 s
 FIGURES = ("held-out frames", "head PSNR, dB", "head SSIM", "face PSNR, dB", "whole frame PSNR, dB", "lip correlation",
-           "lip amplitude, rendered over filmed", "lip correlation, audio shifted 2 s", "lip correlation, training frames")
+           "lip amplitude, rendered over filmed", "mean lip opening, rendered over filmed", "lip correlation, audio shifted 2 s", "lip correlation, training frames")
 Images = list[np.ndarray]  # float32 [H, W, 3] in 0..1 each
 
 
@@ -50,6 +51,7 @@ def main() -> None:
         folder = dataset_of(film, args)
         if args.only == "capture":
             continue
+        folder = halved(folder) if args.half else folder
         avatar = trained(folder, folder.with_suffix(".safetensors"), args)
         if args.only == "train":
             continue
@@ -73,6 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("output/benchmark_real_avatar"), help="folder for data and avatars")
     parser.add_argument("--seconds", type=float, help="only so much of each video, from its beginning")
     parser.add_argument("--label", help="name of this version in the table and of its folder (default: the tracker)")
+    parser.add_argument("--half", action="store_true", help="train on the first half of each video, judge on the second")
     parser.add_argument("--only", choices=("capture", "train"), help="stop after that")
     args = parser.parse_args()
     args.label = args.label or args.tracker
@@ -88,6 +91,21 @@ def dataset_of(film: Path, args: argparse.Namespace) -> Path:
         capture(film, folder, settings, report=progress_line())
         print(f"captured {film.name} in {time.perf_counter() - started:.0f} s")
     return folder
+
+
+def halved(folder: Path) -> Path:
+    """The same dataset beside it with its second half held out; images are linked."""
+    half = folder.with_name(f"{folder.name}_half")
+    half.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if not path.name.startswith("transforms_") and not (half / path.name).exists():
+            (half / path.name).symlink_to(path.resolve())
+    parts = {name: json.loads((folder / f"transforms_{name}.json").read_text("utf8")) for name in ("train", "val")}
+    frames = sorted((frame for part in parts.values() for frame in part["frames"]), key=lambda frame: frame["img_id"])
+    middle = len(frames) // 2
+    for name, chosen in (("train", frames[:middle]), ("val", frames[middle:])):
+        (half / f"transforms_{name}.json").write_text(json.dumps(parts[name] | {"frames": chosen}), "utf8")
+    return half
 
 
 # ---------------------------------------------------------------------------------------------------------------------- judging
@@ -120,6 +138,7 @@ def judged(avatar: Avatar, folder: Path, size: int) -> tuple[dict[str, float], P
             "whole frame PSNR, dB": masked_psnr(held_out, lambda i: np.ones(held_out.filmed[i].shape[:2], bool)),
             "lip correlation": together(lips["rendered"], lips["filmed"]),
             "lip amplitude, rendered over filmed": float(np.nanstd(lips["rendered"]) / np.nanstd(lips["filmed"])),
+            "mean lip opening, rendered over filmed": float(np.nanmean(lips["rendered"]) / np.nanmean(lips["filmed"])),
             "lip correlation, audio shifted 2 s": together(late, lips["filmed"]),
             "lip correlation, training frames": together(learned.lips["rendered"], learned.lips["filmed"])}, held_out
 
@@ -219,7 +238,7 @@ def report(args: argparse.Namespace) -> str:
                   "| figure | " + " | ".join(run["label"] for run in own) + " |",
                   "|---" * (len(own) + 1) + "|"]
         lines.append("| steps, times the preset's | " + " | ".join(f"{run['steps']:g}" for run in own) + " |")
-        lines += [f"| {name} | " + " | ".join(f"{run['figures'][name]:.4g}" for run in own) + " |" for name in FIGURES]
+        lines += [f"| {name} | " + " | ".join(f"{run['figures'].get(name, float('nan')):.4g}" for run in own) + " |" for name in FIGURES]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

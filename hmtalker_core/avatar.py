@@ -23,7 +23,7 @@ from ..media_core.errors import TalkingHeadsError
 from ..media_core.motion import AU_NAMES, LOWER_INDEX, ExpressionTrack, PoseTrack, generated_blinks, ping_pong
 from ..media_core.mouth_gate import speech_gate
 from ..media_core.speech import Speech
-from .avatar_motion import AvatarMotion, check_driving, checked_gate, nearest_poses, rested, shaped, wanted_units
+from .avatar_motion import AvatarMotion, Driven, check_driving, checked_gate, nearest_poses, opened, rested, shaped, wanted_units
 from .avatar_rendering import Rendering
 from .backdrop import Background as Background
 from .basis import LinearBasis
@@ -36,7 +36,6 @@ from .speech_format import SpeechFormat
 
 DRIVE_CHUNK = 32  # frames that are driven at once
 Modules = tuple[GaussianField, GaussianField, FaceMotionNet, MouthMotionNet]
-Driven = tuple[Tensor, Tensor, Tensor]  # c_f [n, 32], mouth code [n, 32], action units: lower [n, 10] or all [n, 17]
 
 
 class Avatar(Rendering):
@@ -99,6 +98,12 @@ class Avatar(Rendering):
         (`training.finish.shut_lips`); None, in files of before and where no frame has any: what the audio nets say of silence."""
         stated = self.config.get("rest")
         return None if stated is None else torch.tensor(stated, dtype=torch.float32, device=self.device)
+
+    @property
+    def lip_gain(self) -> float:
+        """How many times farther from rest than the audio nets say lips go, so that they open as wide as in the training video
+        (`training.finish.lip_gain`); 1 in files of before."""
+        return float(self.config.get("lip_gain", 1.0))
 
     @property
     def licence(self) -> str:
@@ -173,8 +178,8 @@ class Avatar(Rendering):
         given = None if expression is None else expression.au[ping_pong(len(expression), frames)]
         wanted = wanted_units(self.upper_au[track], blink, given, self.config["blink_ceiling"], self.au_known)
         codes, mouth_codes, au = self._codes(speech, frames, wanted, whole("The frames driven at once", chunk, 1))
-        rest = self._rest_codes(speech.silence_row()) if lip_gain != 1.0 else (codes, mouth_codes)
-        codes, mouth_codes = (shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), rest))
+        calm_codes = self.calm(speech.silence_row())[:2]
+        codes, mouth_codes = (shaped(c, smoothing, lip_gain, r) for c, r in zip((codes, mouth_codes), calm_codes))
         if silence_gate is not False:
             *calm, units = self.at_rest(speech.silence_row(), wanted, chunk)
             gate = speech_gate(speech, self.fps) if silence_gate is True else checked_gate(silence_gate, frames)
@@ -210,7 +215,9 @@ class Avatar(Rendering):
         lower = list(LOWER_INDEX)
         wanted = torch.nn.functional.pad(au[:, lower], (0, 0, 0, -frames % chunk), value=torch.nan)
         out = [self._chunk_codes(speech, begin, wanted[begin:begin + chunk]) for begin in range(0, frames, chunk)]
-        codes, mouth_codes, units = (torch.cat(parts)[:frames] for parts in zip(*out))
+        calm = self.calm(speech.silence_row())
+        codes, mouth_codes, units = (torch.cat(parts)[:frames] for parts in zip(*(
+            opened(part, calm, self.lip_gain, part_wanted) for part, part_wanted in zip(out, wanted.split(chunk)))))
         full = au.clone()
         full[:, lower] = units.cpu().clamp(0, 5)
         return codes, mouth_codes, full
@@ -239,10 +246,9 @@ class Avatar(Rendering):
             c_explicit = torch.where(given.any(-1, keepdim=True), self.face_net.encode_au(units), c_explicit)
         return self.face_net.fuse(c_implicit, c_explicit)[0], self.mouth_net.encode_audio(windows), units
 
-    def _rest_codes(self, silence: Tensor) -> tuple[Tensor, Tensor]:  # [C] one row of features -> [1, 32] each
-        """(c_f, mouth code) of silence."""
-        codes, mouth_codes, _ = self.at_rest(silence, torch.full((1, len(AU_NAMES)), torch.nan), 1)
-        return codes, mouth_codes
+    def calm(self, silence: Tensor) -> Driven:  # [C] one row of features
+        """`at_rest` of one frame with no unit told."""
+        return self.at_rest(silence, torch.full((1, len(AU_NAMES)), torch.nan), 1)
 
     def at_rest(self, silence: Tensor, au: Tensor, chunk: int) -> Driven:
         """The same of silence with the lower units of au [T, 17] that are not NaN, and else the lips shut as `rest` has them; one

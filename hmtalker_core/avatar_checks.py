@@ -29,6 +29,7 @@ _CONFIG = record(
     {"au_known": many(flag(), count=_UNITS), "au_reliability": optional(many(real(0, 1), count=_UNITS)),
      "au_source": optional(text()), "licence": text(100_000), "credit": text(100_000), "training": note(), "quality": note(),
      "basis_psnr": real(0, 200), "speech_prior": flag(), "speech": SPEECH, "motion": MOTION,
+     "lip_gain": real(0.1, 10),
      "rest": optional(many(real(-1e6, 1e6), most=WIDEST_CUE)), "window": text(choices=WINDOWS)}, others=True)
 _UINT8, _INT8, _FLOAT = (torch.uint8,), (torch.int8,), (torch.float32,)
 _HALF = (torch.float32, torch.float16)  # what need not be exact

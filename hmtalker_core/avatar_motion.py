@@ -17,6 +17,7 @@ LONGEST_BLUR = 1000.0  # frames of standard deviation
 FARTHEST = 1 << 31     # frame or size that nothing of ours has
 BLINK = AU_NAMES.index("AU45")
 SOURCE = "HM-Talker A2AM"  # what an expression track made by `drive` calls itself
+Driven = tuple[Tensor, Tensor, Tensor]  # c_f [n, 32], mouth code [n, 32], action units: lower [n, 10] or all [n, 17]
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,16 @@ def shaped(codes: Tensor, smoothing: float, gain: float = 1.0, rest: Tensor | No
 def stretched(codes: Tensor, gain: float, rest: Tensor) -> Tensor:  # [T, D], [1 or T, D] -> [T, D]
     """Codes as many times as far from those of rest as `gain` says; 1 changes no bit."""
     return codes if gain == 1.0 else rest + gain * (codes - rest)
+
+
+def opened(spoken: Driven, calm: Driven, gain: float, wanted: Tensor) -> Driven:
+    """Codes of the face and lower units that are predicted from speech, as many times as far from those of rest as `gain` says;
+    frames with a unit told ([T, 10], not NaN) keep theirs, and the inside of the mouth keeps its own. 1 changes no bit."""
+    if gain == 1.0:
+        return spoken
+    predicted = wanted.isnan().all(-1, keepdim=True).to(spoken[0].device)
+    codes, units = (torch.where(predicted, stretched(s, gain, c), s) for s, c in ((spoken[0], calm[0]), (spoken[2], calm[2])))
+    return codes, spoken[1], units
 
 
 def rested(moving: Tensor, resting: Tensor, weight: Tensor) -> Tensor:  # [T, D], [T or 1, D], [T] 0..1 -> [T, D]

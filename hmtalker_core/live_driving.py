@@ -16,11 +16,21 @@ import torch
 from torch import Tensor
 
 from ..media_core.errors import TalkingHeadsError
-from ..media_core.motion import AU_NAMES, LOWER_INDEX, BlinkStream, ExpressionTrack, PoseTrack, ping_pong
+from ..media_core.motion import LOWER_INDEX, BlinkStream, ExpressionTrack, PoseTrack, ping_pong
 from ..media_core.mouth import smooth_step
 from ..media_core.speech.live import LiveHearing, live_speech
 from .avatar import Avatar
-from .avatar_motion import AvatarMotion, blur_reach, check_driving, nearest_poses, rested, smooth_in_time, stretched, wanted_units
+from .avatar_motion import (
+    AvatarMotion,
+    blur_reach,
+    check_driving,
+    nearest_poses,
+    opened,
+    rested,
+    smooth_in_time,
+    stretched,
+    wanted_units,
+)
 from .live_timing import LiveGate, LiveTiming, RowWindows, live_gate
 
 EASING = 0.2  # s in which an interrupted mouth goes over to what follows
@@ -98,7 +108,7 @@ class LiveDriver:
         self._torso = None if settings.pose is None else nearest_poses(settings.pose, avatar.poses)
         self._silence = torch.full((avatar.hears.dim,), self._hearing.silence)
         with torch.inference_mode():
-            self._calm = Codes(*avatar.at_rest(self._silence, torch.full((1, len(AU_NAMES)), torch.nan), 1))
+            self._calm = Codes(*avatar.calm(self._silence))
         self._shown = self._from = self._calm  # codes of the last frame, and those that an interruption began with
         self._easing = self._ease = round(EASING * avatar.fps)  # frames that easing takes, and how many it has had
         self._begin()
@@ -149,7 +159,9 @@ class LiveDriver:
         frame = self._base + len(self._driven)
         au, gain = self._wanted(self._first + frame), self.settings.lip_gain
         device = self.avatar.device
-        codes = self.avatar.understood(self._speech.windows(frame).to(device), au[:, _LOWER].to(device))
+        wanted = au[:, _LOWER].to(device)
+        spoken = self.avatar.understood(self._speech.windows(frame).to(device), wanted)
+        codes = opened(spoken, self._calm, self.avatar.lip_gain, wanted)
         face, mouth = (stretched(code, gain, rest) for code, rest in zip(codes[:2], self._calm))
         self._driven.append(Driven(au, Codes(face, mouth, codes[2].clamp(0, 5)), self._at_rest(au)))
 

@@ -70,7 +70,7 @@ def causal_variant(avatar: Avatar, speeches: Sequence[Speech], *, steps: int = S
 
 def _clip(avatar: Avatar, speech: Speech) -> tuple[Tensor, Tensor]:
     """(features of frames -7 .. F - 1 [F + 7, C, W], codes that the avatar's own nets give frames 0 .. F - 1 [F, 64])."""
-    motion = avatar.drive(speech, silence_gate=False)
+    motion = avatar.with_config(lip_gain=1.0).drive(speech, silence_gate=False)  # the variant has the same gain
     features = speech.frame_windows(avatar.fps, window_shift("causal") - HALF, len(motion))
     return features, torch.cat([motion.codes, motion.mouth_codes], 1).clone()
 

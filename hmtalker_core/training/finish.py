@@ -12,7 +12,7 @@ from torch import Tensor
 from ...media_core.motion import AU_NAMES, LOWER_INDEX, PoseTrack
 from ...training_core.trainer import EvalResult, Validate, ended_early
 from ..avatar import Avatar, AvatarMotion, Modules
-from ..avatar_motion import rested
+from ..avatar_motion import opened, rested
 from ..model.audio_net import net_arguments
 from ..model.torso import fit_torso
 from .batches import Clip, View
@@ -28,6 +28,8 @@ TICK_EVERY = 25  # frames between two chances to stop
 HELD_OUT = 24  # validation frames that a finished avatar is scored on
 VALIDATED = 4  # and that a training is, meanwhile
 FEWEST_SHUT = 5  # frames that say how the lips are shut
+GAIN_FRAMES, FEWEST_GAIN = 1500, 25  # that say how wide lips open, at most and at least
+MOST_GAIN, LEAST_MOVE, RIDGE = 1.5, 0.02, 1e-3  # of lips; standard deviation of a unit of 0..5 that moves; of the mean variance
 _PARTED, _DROPPED = AU_NAMES.index("AU25"), AU_NAMES.index("AU26")
 
 
@@ -42,7 +44,8 @@ def build_avatar(run: AvatarTraining, tick: Callable[[], None] = lambda: None) -
                            **ended_early(run.step, run.steps)}}
     fields = copy.deepcopy(run.face.field), copy.deepcopy(mouth.field)
     nets = copy.deepcopy(face_net(run.face)), copy.deepcopy(mouth_net(mouth))
-    return assembled(clip, (*fields, *nets), record, config, None if run.residuals is None else run.residuals.poses, tick)
+    avatar = assembled(clip, (*fields, *nets), record, config, None if run.residuals is None else run.residuals.poses, tick)
+    return avatar.with_config(lip_gain=lip_gain(avatar, clip))
 
 
 def assembled(clip: Clip, modules: Modules, record: Mapping[str, Any], config: TrainConfig,
@@ -89,6 +92,36 @@ def shut_lips(clip: Clip) -> list[float] | None:
     return rest.tolist()
 
 
+def lip_gain(avatar: Avatar, clip: Clip) -> float:
+    """How many times farther from rest lips must go than the audio nets say, to open as wide as those of the video: 1..1.5.
+
+    Nets that cannot tell from the audio how lips move say less than lips do. Compares how AU25 and AU26 spread over the training
+    frames, read linearly from the codes that measured units give, with what the same reading finds in the codes of speech. 1
+    where neither unit is known, or nothing moves.
+    """
+    train, units = np.asarray(clip.dataset.train_index), [u for u in (_PARTED, _DROPPED) if clip.au_known[u]]
+    frames = [int(i) for i in train[np.linspace(0, len(train) - 1, min(len(train), GAIN_FRAMES)).astype(int)]]
+    if not units or len(frames) < FEWEST_GAIN:
+        return 1.0
+    index = torch.tensor(frames, device=clip.device)
+    with torch.inference_mode():
+        spoken = avatar.with_config(lip_gain=1.0)
+        heard = motion_of_frames(spoken, clip, frames).codes
+        seen = avatar.face_net.codes(clip.windows(index), clip.explicit[index], "vanilla")["c_fused"]
+    assert seen is not None
+    heard, seen, acted = (x.double().cpu() for x in (heard, seen, clip.au[index][:, units]))
+    centred = seen - seen.mean(0)
+    gram = centred.T @ centred
+    ridge = RIDGE * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram), dtype=gram.dtype)
+    slope = torch.linalg.solve(gram + ridge, centred.T @ (acted - acted.mean(0)))
+    shown, wanted = ((codes @ slope).std(0) for codes in (heard, seen))
+    moves = wanted > LEAST_MOVE
+    if not bool(moves.any()):
+        return 1.0
+    share = float((shown[moves] / wanted[moves]).mean())
+    return round(min(max(1 / max(share, 1e-6), 1.0), MOST_GAIN), 3)
+
+
 def frame_size(clip: Clip) -> tuple[int, int]:
     """(H, W) px."""
     height, width = clip.dataset.size
@@ -113,16 +146,14 @@ def motion_of_frames(avatar: Avatar, clip: Clip, frames: list[int]) -> AvatarMot
     nobody speaks, as in `Avatar.drive`. The body keeps the first pose's state: only the head can be compared."""
     index = torch.tensor(frames, device=clip.device)
     with torch.inference_mode():
-        windows = clip.windows(index)
-        codes = avatar.face_net.codes(windows)["c_fused"]
-        assert codes is not None
-        au = clip.au[index].clone()
-        mouth = avatar.mouth_net.encode_audio(windows)
+        nothing = torch.full((len(frames), len(LOWER_INDEX)), torch.nan, device=clip.device)
+        spoken, au = avatar.understood(clip.windows(index), nothing), clip.au[index].clone()
+        if clip.silence is not None:
+            spoken = opened(spoken, avatar.calm(clip.silence), avatar.lip_gain, nothing)
+        codes, mouth, _ = spoken
         if clip.gate is not None and clip.silence is not None:
-            nobody = torch.full((1, len(AU_NAMES)), torch.nan)
-            *calm, _ = avatar.at_rest(clip.silence, nobody, 1)
             gate = clip.gate[clip.sound[index].to(clip.gate.device).clamp(max=len(clip.gate) - 1)]
-            codes, mouth = (rested(c, r, gate.to(c.device)) for c, r in zip((codes, mouth), calm))
+            codes, mouth = (rested(c, r, gate.to(c.device)) for c, r in zip((codes, mouth), avatar.calm(clip.silence)))
     poses = PoseTrack(torch.as_tensor(np.asarray(clip.dataset.poses), dtype=torch.float32)[frames], float(clip.dataset.focal),
                       frame_size(clip), float(clip.dataset.fps))
     return AvatarMotion(codes.cpu(), mouth.cpu(), au.cpu(), poses, torch.zeros(len(frames), dtype=torch.long),

@@ -63,7 +63,7 @@ def test_in_silence_the_mouth_rests_from_the_first_frame_to_the_last():
     motion = avatar.drive(speech)
     jaw = motion.au[:, AU_NAMES.index("AU26")]
     assert len(motion) == 75 and float(jaw.max() - jaw.min()) < 0.02
-    for codes, rest in zip((motion.codes, motion.mouth_codes), avatar._rest_codes(speech.silence_row())):
+    for codes, rest in zip((motion.codes, motion.mouth_codes), avatar.calm(speech.silence_row())):
         assert float((codes - rest).abs().max()) < 1e-4
 
 
@@ -87,7 +87,7 @@ def test_where_nobody_speaks_the_lower_face_rests_in_every_frame(first, stop, op
     assert bool(quiet[(time < first - 0.3) | (time >= stop + 0.6)].all())
     speaks = (time >= first) & (time < stop - 0.04)
     for codes, loose, rest in zip((motion.codes, motion.mouth_codes), (free.codes, free.mouth_codes),
-                                  avatar._rest_codes(speech.silence_row())):
+                                  avatar.calm(speech.silence_row())):
         assert float((codes[quiet] - rest).abs().max()) < 1e-4 < float((loose[quiet] - rest).abs().max())
         assert float((codes[speaks] - loose[speaks]).abs().sum()) <= 0.05 * float((loose[speaks] - rest).abs().sum())
     lower = motion.au[:, list(LOWER_INDEX)][quiet]
@@ -113,7 +113,7 @@ def test_where_nobody_speaks_lips_are_as_shut_as_the_persons(tiny_avatar):
     """The audio nets of a video without a pause know nothing of silence: avatars of real people held their mouths open in it."""
     speech, parted, smiling = encode_speech(Sound(np.zeros((1, 16000), np.float32), 16000)), AU_NAMES.index("AU25"), 2
     rest = [0.0, 0.0, 1.5, 0.0, 0.0, 0.7, 0.0, 0.0, 0.0, 0.3]
-    avatar = tiny_avatar.with_config(rest=rest, au_known=[True] * 17)
+    avatar = tiny_avatar.with_config(rest=rest, au_known=[True] * 17, lip_gain=1.0)
     shut = avatar.drive(speech)
     expected = torch.tensor(rest).expand(25, -1)
     assert torch.equal(shut.au[:, list(LOWER_INDEX)], expected)
@@ -128,6 +128,27 @@ def test_where_nobody_speaks_lips_are_as_shut_as_the_persons(tiny_avatar):
     assert float((open_.codes - shut.codes).abs().max()) > 1e-4
     free, loose = (one.drive(speech, silence_gate=False).codes for one in (avatar, avatar.with_config(rest=None)))
     assert torch.equal(free, loose), "only where nobody speaks"
+
+
+def test_lips_open_as_wide_as_the_avatars_own_gain_says(tiny_avatar):
+    """What speech predicts is carried away from rest; what is asked for is not, and a gain of 1 changes no bit."""
+    plain, wide = (tiny_avatar.with_config(lip_gain=gain, au_known=[True] * 17) for gain in (1.0, 1.25))
+    speech, told = encode_speech(voice(2.0)), torch.full((50, 17), torch.nan)
+    told[30:, AU_NAMES.index("AU12")] = 2.0
+    asked = ExpressionTrack(told, 25.0, "test")
+    (before, after), rest = ((one.drive(speech, expression=asked, silence_gate=False) for one in (plain, wide)),
+                             plain.calm(speech.silence_row()))
+    torch.testing.assert_close(after.codes[:30], rest[0] + 1.25 * (before.codes[:30] - rest[0]))
+    lower = list(LOWER_INDEX)
+    expected = (rest[2] + 1.25 * (before.au[:30, lower] - rest[2])).clamp(0, 5)
+    torch.testing.assert_close(after.au[:30, lower], expected, atol=1e-5, rtol=1e-5)
+    assert float((after.codes[:30] - before.codes[:30]).abs().max()) > 1e-3
+    assert torch.equal(after.codes[30:], before.codes[30:]) and torch.equal(after.mouth_codes, before.mouth_codes)
+    old = plain.with_config()
+    del old.config["lip_gain"]  # a file of before
+    assert torch.equal(old.drive(speech).codes, plain.drive(speech).codes)
+    both = wide.drive(speech, lip_gain=2.0, silence_gate=False).codes  # the user's on top
+    torch.testing.assert_close(both[:30], rest[0] + 2 * (after.codes[:30] - rest[0]), atol=1e-5, rtol=1e-4)
 
 
 def test_a_speech_file_of_before_is_gated_within_its_own_room(tiny_avatar, tmp_path):
@@ -151,7 +172,7 @@ def test_lip_gain_stretches_away_from_the_speechs_own_silence(tiny_avatar, encod
         heard = tiny_avatar.config["audio"] | {"audio_window": speech.window}
         avatar = tiny_avatar.with_config(encoder=encoder, speech={}, audio=heard)
         still = avatar.drive(speech, lip_gain=0.0)
-        rest = avatar._rest_codes(speech.silence_row())
+        rest = avatar.calm(speech.silence_row())
         for codes, resting in ((still.codes, rest[0]), (still.mouth_codes, rest[1])):  # one product and many: rounding
             assert float((codes - resting).abs().max()) < 1e-5
         assert not torch.equal(avatar.drive(speech, lip_gain=2.0).codes, avatar.drive(speech).codes)
@@ -165,6 +186,7 @@ def test_rendering_does_not_depend_on_chunks(tiny_avatar, motion):
 
 def test_cached_motion_equals_the_plain_forward(tiny_avatar):
     speech = encode_speech(voice(1.0))
+    tiny_avatar = tiny_avatar.with_config(lip_gain=1.0)
     motion = tiny_avatar.drive(speech)
     (d_xyz, d_rot, d_scale), mouth = tiny_avatar.offsets(motion, 4, 7)  # whose windows lie inside the speech
     from talking_heads.hmtalker_core.model.audio_net import audio_windows

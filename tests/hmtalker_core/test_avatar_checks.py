@@ -31,7 +31,8 @@ CONFIGS = [
     ({"audio": {"audio_dim": 80, "audio_window": 16, "audio_kind": "fc"}},
      "lacks 'face_net.audio_net.encoder_fc1.0.weight'|1280"),
     ({"audio": []}, "'audio'"), ({"training": 3}, "'training'"),
-    ({"rest": [0.0] * 9}, "10 numbers, as its cue"), ({"rest": [float("inf")] * 10}, "'rest"), ({"licence": None}, "'licence'")]
+    ({"rest": [0.0] * 9}, "10 numbers, as its cue"), ({"rest": [float("inf")] * 10}, "'rest"), ({"licence": None}, "'licence'"),
+    ({"lip_gain": 0.0}, "'lip_gain"), ({"lip_gain": "wide"}, "'lip_gain")]
 
 
 @pytest.mark.parametrize("change, told", CONFIGS)

@@ -100,6 +100,12 @@ def test_every_setting_streams(name):
     assert np.array_equal(streamed(demo(), spoken(), 1111, chosen), finished(demo(), spoken(), chosen))
 
 
+def test_an_avatar_that_opens_its_lips_wider_streams():
+    wide = demo().with_config(lip_gain=1.3)
+    made = streamed(wide, spoken(), 1111)
+    assert np.array_equal(made, finished(wide, spoken())) and not np.array_equal(made, finished(demo(), spoken()))
+
+
 def test_causal_and_looks():
     images = torch.rand(3, 20, 30, 3, generator=torch.Generator().manual_seed(0))
     look = {"size": (40, 30), "background": images, "torso": False}

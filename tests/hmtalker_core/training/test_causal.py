@@ -12,7 +12,7 @@ from talking_heads.hmtalker_core.data.dataset import AvatarDataset
 from talking_heads.hmtalker_core.live_timing import LiveTiming
 from talking_heads.hmtalker_core.training.batches import open_clip
 from talking_heads.hmtalker_core.training.branches import field_from
-from talking_heads.hmtalker_core.training.causal import causal_variant, save_causal, with_causal
+from talking_heads.hmtalker_core.training.causal import _clip, causal_variant, save_causal, with_causal
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset
 from talking_heads.hmtalker_core.training.train_avatar import train_avatar
 from talking_heads.media_core.audio import Sound, load_sound
@@ -91,6 +91,15 @@ def test_the_causal_variant_learns_the_avatars_own_codes(demo, speech, tmp_path)
     assert torch.equal(with_causal(demo, file).drive(speech).codes, made.drive(speech).codes)
     with pytest.raises(FileFormatError, match="must be those of the avatar"):
         with_causal(made, file)
+
+
+def test_the_causal_variant_of_an_avatar_with_a_gain_learns_codes_without_it(demo, speech):
+    """It has the same gain afterwards: otherwise lips would be carried twice."""
+    wide = demo.with_config(lip_gain=1.4)
+    for own, plain in zip(_clip(wide, speech), _clip(demo, speech)):
+        assert torch.equal(own, plain)
+    assert not torch.equal(wide.drive(speech).codes, demo.drive(speech).codes)
+    assert causal_variant(wide, [speech], steps=1).config["lip_gain"] == 1.4
 
 
 def test_too_little_speech_is_refused(demo, speech):

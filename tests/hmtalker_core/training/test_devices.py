@@ -92,7 +92,7 @@ def test_rendering_stays_on_its_device(scene, monkeypatch, size):
         assert [rgb.shape for rgb, _ in frames] == [(n, *(size or (H, W)), 3) for n in (3, 3, 1)]
         assert all(rgb.device == alpha.device == THERE for rgb, alpha in frames)
     assert avatar.splat(motion, 2)["positions"].shape == (1, 2 * COUNT, 3)
-    assert all(code.device == THERE for code in avatar._rest_codes(torch.zeros(80)))
+    assert all(code.device == THERE for code in avatar.calm(torch.zeros(80)))
 
 
 def test_meta_tensors_do_refuse_to_be_mixed():

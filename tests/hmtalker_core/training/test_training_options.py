@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from talking_heads.hmtalker_core.training import finish
 from talking_heads.hmtalker_core.training.config import TrainConfig, preset, presets
 from talking_heads.hmtalker_core.training.finish import motion_of_frames, shut_lips
 from talking_heads.hmtalker_core.training.steps import COLUMNS, AvatarTraining
@@ -35,6 +36,36 @@ def test_lips_rest_as_the_person_shuts_them(clip):
     cue = torch.arange(len(au)).float()[:, None].expand(-1, 3)
     assert shut_lips(replace(known, cue=cue)) == [float(sorted(shut)[2])] * 3  # the middle one of the five that come first
     assert shut_lips(replace(known, au_known=tuple(name != "AU25" for name in AU_NAMES))) is None
+
+
+@pytest.mark.parametrize("said, wanted", [(0.8, 1.25), (1.6, 1.0), (0.2, 1.5)])
+def test_lips_that_speech_moves_less_than_the_video_are_carried_farther(clip, tiny_avatar, monkeypatch, said, wanted):
+    """Speech whose codes spread `said` times as far as those of the measured units; at most by half."""
+    known = replace(clip, au=torch.rand(clip.au.shape, generator=torch.Generator().manual_seed(0)) * 3, au_known=(True,) * 17)
+    enacted = motion_of_frames
+
+    def muttered(avatar, clip, frames):
+        index = torch.tensor(frames)
+        codes = avatar.face_net.codes(clip.windows(index), clip.explicit[index], "vanilla")["c_fused"].detach()
+        return replace(enacted(avatar, clip, frames), codes=codes.mean(0) + said * (codes - codes.mean(0)))
+
+    monkeypatch.setattr(finish, "motion_of_frames", muttered)
+    assert finish.lip_gain(tiny_avatar, known) == pytest.approx(wanted, abs=2e-3)
+    unknown = tuple(name not in ("AU25", "AU26") for name in AU_NAMES)
+    assert finish.lip_gain(tiny_avatar, replace(known, au_known=unknown)) == 1.0
+    assert finish.lip_gain(tiny_avatar, replace(known, au=torch.ones_like(known.au))) == 1.0, "nothing moves"
+
+
+def test_an_avatar_says_how_far_its_lips_are_carried(tiny_avatar, clip):
+    """The entry of the file; the reading it comes from does not depend on it."""
+    gain = tiny_avatar.config["lip_gain"]
+    assert 1 <= gain <= finish.MOST_GAIN and tiny_avatar.lip_gain == gain
+    assert finish.lip_gain(tiny_avatar.with_config(lip_gain=3.0), clip) == finish.lip_gain(tiny_avatar, clip)
+    frames = [int(i) for i in clip.dataset.train_index[:8]]
+    loose = replace(clip, gate=None)
+    one, three = (motion_of_frames(tiny_avatar.with_config(lip_gain=g), loose, frames).codes for g in (1.0, 3.0))
+    rest = tiny_avatar.calm(clip.silence)[0]
+    torch.testing.assert_close(three, rest + 3 * (one - rest), atol=1e-5, rtol=1e-4)
 
 
 def test_re_enacted_lips_rest_where_nobody_speaks(clip, tiny_avatar):
