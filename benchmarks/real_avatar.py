@@ -40,7 +40,8 @@ from talking_heads.media_core.progress import silent
 
 SHIFT = 50  # frames = 2 s
 FIGURES = ("held-out frames", "head PSNR, dB", "head SSIM", "face PSNR, dB", "whole frame PSNR, dB", "lip correlation",
-           "lip amplitude, rendered over filmed", "mean lip opening, rendered over filmed", "lip correlation, audio shifted 2 s", "lip correlation, training frames")
+           "lip amplitude, rendered over filmed", "mean lip opening, rendered over filmed",
+           "lip correlation, audio shifted 2 s", "lip correlation, training frames")
 Images = list[np.ndarray]  # float32 [H, W, 3] in 0..1 each
 
 
@@ -238,7 +239,8 @@ def report(args: argparse.Namespace) -> str:
                   "| figure | " + " | ".join(run["label"] for run in own) + " |",
                   "|---" * (len(own) + 1) + "|"]
         lines.append("| steps, times the preset's | " + " | ".join(f"{run['steps']:g}" for run in own) + " |")
-        lines += [f"| {name} | " + " | ".join(f"{run['figures'].get(name, float('nan')):.4g}" for run in own) + " |" for name in FIGURES]
+        new = float("nan")  # to runs of before
+        lines += [f"| {name} | " + " | ".join(f"{run['figures'].get(name, new):.4g}" for run in own) + " |" for name in FIGURES]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
