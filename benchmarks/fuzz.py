@@ -61,6 +61,7 @@ def main() -> int:
             future.result()
     found = {name: outcomes(work / f"{name}.jsonl", counts[name]) for name in names}
     text = report(found, args, time.monotonic() - begin)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text, encoding="utf-8")
     print(text)
     return int(any(line["o"] not in ("ok", "clear") for lines in found.values() for line in lines))

@@ -87,6 +87,7 @@ def main() -> None:
     text = report(args, mtov, modes, carrier, ends, samplers, leaks, time.perf_counter() - started)
     print(text)
     folder = results_folder() if args.out is None else args.out
+    folder.mkdir(parents=True, exist_ok=True)
     folder.joinpath("mtov_faces.md" if args.faces else "mtov.md").write_text(text, encoding="utf-8")
     if args.faces and args.out is None:
         return

@@ -98,6 +98,7 @@ def main() -> None:
     text = "\n".join([head, "", *section(rows)])
     print(text)
     folder = results_folder() if args.out is None else args.out
+    folder.mkdir(parents=True, exist_ok=True)
     folder.joinpath("mtov_carrier.md").write_text(text, encoding="utf-8")
 
 

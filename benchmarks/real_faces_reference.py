@@ -59,6 +59,7 @@ def main() -> None:
                 out[f"{name}/mirrored"] = video(file, args.frames, mirrored=True)[0]
             told = f"a face in {int(np.isfinite(points[:, 0, 0]).sum())} of {len(points)} frames"
         print(f"{name}: {told}", file=sys.stderr, flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(args.out, **out)
 
 

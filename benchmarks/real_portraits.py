@@ -84,6 +84,7 @@ def main() -> None:
     text = tables.report(rows, args)
     print(text)
     if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text, encoding="utf-8")
 
 
