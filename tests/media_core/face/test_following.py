@@ -82,7 +82,7 @@ def test_the_mesh_follows_as_it_does_one_by_one(swaying):
     single, several = MeshTracker(shipped_nets("cpu")), MeshTracker(shipped_nets("cpu"))
     for frame, (item, face) in zip(swaying, follow(several, upcoming(swaying))):
         assert item.frame is frame and several.face is not None
-        np.testing.assert_allclose(single(frame).points, face.points, atol=2e-3)
+        np.testing.assert_allclose(single(frame).points, face.points, atol=5e-2)  # px; why not nearer: mesh/test_follower.py
 
 
 def test_a_tracker_that_is_reset_on_the_way_finds_the_face_anew(swaying):

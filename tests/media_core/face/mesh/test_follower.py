@@ -8,6 +8,8 @@ from talking_heads.media_core.face.mesh.follower import MeshFollower
 from talking_heads.media_core.face.mesh.layout import eye_distance, points_68
 from talking_heads.media_core.face.mesh.mesh_track import MeshTrack, track_mesh
 
+STILL = 6  # frames before the face wanders
+
 
 def moved(image, x, y=0.0, angle=0.0, scale=1.0):
     """The image shifted by px, turned by degrees and scaled about its middle."""
@@ -40,11 +42,13 @@ def test_the_face_is_where_it_is_found_anew(finder, wandering, followed):
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 8])
 def test_batches_give_what_single_frames_give(nets, wandering, followed, batch):
+    """More images at once round otherwise, by 2e-4 px in one image. Each crop lies where the last face was: as the face moves, that
+    grows, by how much depends on the processor (.014 px is the most that was seen)."""
     again = list(MeshFollower(nets).follow(wandering, batch=batch))
     assert len(again) == len(followed)
-    for (one,), (other,) in zip(again, followed):
-        np.testing.assert_allclose(one.points, other.points, atol=2e-3)
-        assert one.square == other.square or one.square.change(other.square) < (1e-4, 1e-4)
+    for number, ((one,), (other,)) in enumerate(zip(again, followed)):
+        np.testing.assert_allclose(one.points, other.points, atol=2e-3 if number < STILL else 5e-2)
+        assert one.square == other.square or max(one.square.change(other.square)) < 1e-3
 
 
 def test_the_square_is_held_while_the_face_stays(followed):
