@@ -42,8 +42,8 @@ def test_the_face_is_where_it_is_found_anew(finder, wandering, followed):
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 8])
 def test_batches_give_what_single_frames_give(nets, wandering, followed, batch):
-    """More images at once round otherwise, by 2e-4 px in one image. Each crop lies where the last face was: as the face moves, that
-    grows, by how much depends on the processor (.014 px is the most that was seen)."""
+    """More images at once round otherwise, by 2e-4 px in one image. Each crop lies where the last face was: as the face moves,
+    that grows; by how much depends on the processor (.014 px is the most that was seen)."""
     again = list(MeshFollower(nets).follow(wandering, batch=batch))
     assert len(again) == len(followed)
     for number, ((one,), (other,)) in enumerate(zip(again, followed)):
