@@ -15,7 +15,8 @@ def test_an_mtov_learns_more_people(root, tmp_path, monkeypatch):
 
     start = save_tiny_mtov(tmp_path / "start.safetensors", prediction="sample")
     data, out = make_video_dataset(tmp_path / "data"), tmp_path / "more.safetensors"
-    args = Namespace(work=tmp_path / "work", start_from=start, out=out, preset="demo", steps=0.0005, seed=0, device="cpu")
+    args = Namespace(work=tmp_path / "work", start_from=start, out=out, preset="demo", steps=0.0005, seed=0, device="cpu",
+                     mixed=1.0)
     args.work.mkdir()
     make_demo_mtov.continued(args, data)
     before, after = load_mtov(start), load_mtov(out)
@@ -26,3 +27,7 @@ def test_an_mtov_learns_more_people(root, tmp_path, monkeypatch):
     moved = [not torch.equal(value.half(), after.denoiser.state_dict()[name].half())
              for name, value in before.denoiser.state_dict().items()]
     assert any(moved)
+    half = make_demo_mtov.mixed(before, load_mtov(out), 0.25, tmp_path / "mixed.safetensors")
+    for name, value in half.denoiser.state_dict().items():
+        old, new = (one.denoiser.state_dict()[name].half().float() for one in (before, after))
+        torch.testing.assert_close(value, 0.75 * old + 0.25 * new, atol=2e-3, rtol=2e-3)

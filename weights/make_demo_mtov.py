@@ -18,10 +18,11 @@ settings of `MOUTH` and `DRAWN`, the commands, one by one, are
         --landmarks WORK/landmarks.safetensors
 
 With `--start-from FILE` an MToV learns more people: the decoder of its images alone (`AGAIN`) and its diffusion (`MORE`), while
-what a latent means stays (the shipped file knows one base face; weights/README.md says what was tried):
+what a latent means stays; `--mixed` averages the result with it (weights/README.md says how the shipped file was made so):
 
     python -m talking_heads.weights.base_faces FACES SOURCES
-    python weights/make_demo_mtov.py --faces FACES --people 328 --warps 110 --seconds 1.6 --start-from OLD.safetensors
+    python weights/make_demo_mtov.py --faces FACES --people 328 --warps 110 --seconds 1.6 --start-from OLD.safetensors \\
+        --steps 0.5 --mixed 0.75
 
 Needs espeak-ng (Debian package, or `pip install espeakng-loader`).
 """
@@ -39,7 +40,7 @@ SEED = 7000  # of the performances
 MOUTH = dict(steps=700, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=5, penalty=0.005)
 DRAWN = dict(steps=4000, lr=1e-3, warm_up=30, mouth=14.0, lively=3, still_steps=0, still_every=4, penalty=0.0, latent_noise=0.05,
              decoder_only=True)
-AGAIN = dict(DRAWN, lr=8e-4, lively=2, still_every=3)  # with --start-from; far fewer steps were tried
+AGAIN = dict(DRAWN, lr=8e-4, lively=2, still_every=3)  # with --start-from
 MORE = dict(steps=4000, lr=6e-4, warm_up=30, cache=4800)
 PEOPLE, SECONDS, FIRST = 130, 10.0, 1000
 
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, help="folder of base faces (base_faces.py): people are invented over them all")
     parser.add_argument("--warps", type=int, default=0, help="with --faces: so many more people, warps of the subject's portrait")
     parser.add_argument("--start-from", type=Path, help="an MToV that learns more people")
+    parser.add_argument("--mixed", type=float, default=1.0, help="with --start-from: how much of what was learnt goes in")
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each of them")
     parser.add_argument("--gan", action="store_true", help="sharpen the pictures before the landmarks (the demo does without)")
@@ -116,8 +118,21 @@ def continued(args: argparse.Namespace, data: Path):
 
     if not drawn.is_file():
         train_mtov("rgb", data, drawn, settings("rgb", AGAIN), rgb=start, log_folder=args.work / "drawn_again_log", **common)
-    return train_mtov("diffusion", data, args.out, settings("diffusion", MORE), rgb=drawn, mtov=args.start_from, half=True,
+    learnt = args.out if args.mixed == 1 else args.work / "learnt.safetensors"
+    made = train_mtov("diffusion", data, learnt, settings("diffusion", MORE), rgb=drawn, mtov=args.start_from, half=True,
                       log_folder=args.work / "more_log", **common)
+    return made if learnt == args.out else mixed(known, made, args.mixed, args.out)
+
+
+def mixed(known, learnt, share: float, out: Path):
+    """The mean of two MToVs, `share` of the second: what it learnt, without all that the first one forgot in it."""
+    from talking_heads.moditalker_core.mtov.checkpoints import load_mtov, save_mtov
+
+    for name, network in learnt.networks.items():
+        old = known.networks[name].state_dict()
+        network.load_state_dict({key: old[key].lerp(value, share) if value.is_floating_point() else value
+                                 for key, value in network.state_dict().items() if key in old}, strict=False)
+    return load_mtov(save_mtov(learnt, out, half=True))
 
 
 def show(done: int, total: int, info, preview) -> None:
