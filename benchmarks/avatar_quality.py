@@ -1,6 +1,7 @@
 """How good a personal avatar is on speech it never heard: 60 s of the synthetic subject train it, 10 s of new sentences test it.
 
     python benchmarks/avatar_quality.py [--work FOLDER] [--avatar FILE] [--preset demo] [--steps 1.0] [--no-prior]
+                                        [--start FILE]
 
 Poses and upper-face action units of the test clip are given (self-reconstruction, as in the papers' tables); the lips come from
 the sound alone. Openings are measured on the rendered pictures by `meters.py`. Writes
@@ -41,7 +42,7 @@ def main() -> None:
     path = args.avatar or args.work / f"{args.preset}{'_no_prior' if args.no_prior else ''}.safetensors"
     if not path.exists():
         train_avatar(train, path, preset=args.preset, steps=args.steps, report=progress_line(),
-                     **({"speech_prior": None} if args.no_prior else {}))
+                     **({"speech_prior": None} if args.no_prior else {"start_from": args.start}))
     minutes = (time.perf_counter() - started) / 60
     avatar = load_avatar(path)
     device = torch.device("cpu")
@@ -62,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--avatar", type=Path, help="an avatar trained on the same 60 s; trained here when absent")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--no-prior", action="store_true", help="train without the speech prior; results get a name of their own")
+    parser.add_argument("--start", default="auto", help="what it begins with, as `train avatar --start-from` (default: as there)")
     parser.add_argument("--steps", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--identity", type=int, default=3)

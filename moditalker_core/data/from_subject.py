@@ -25,6 +25,7 @@ from ...media_core.processes import Elsewhere, Unit
 from ...media_core.progress import Report, silent
 from ...media_core.speech import EncoderChoice, SpeechEncoder, opened, opens_by_name
 from ...media_core.subject.performance import Heard, Performance, perform
+from ...media_core.torch_threads import one_torch_thread
 from .captured import bridged, measured, steadied
 from .dataset_writer import Recorded, ShardWriter, listening, shard_name, standing, write_shard, writing
 from .images import Pictures, PictureSettings, class_crop, spool
@@ -160,6 +161,7 @@ def _resolved(plan: SubjectPlan) -> SubjectPlan:
     return replace(plan, engine="espeak" if without_espeak(speakers) or usable() else "formant")
 
 
+@one_torch_thread()  # as in other processes, to the bit
 def subject_clip(number: int, plan: SubjectPlan, made_from: Mapping[str, Any], encoder: SpeechEncoder, work: Path,
                  step: _Step) -> Recorded:
     """One performance as a clip; its images, if wanted, are coded into files in the folder `work`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...media_core.errors import TalkingHeadsError
 from ...media_core.progress import Report, silent
+from ...media_core.torch_threads import one_torch_thread
 from .dataset import file_checksum
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ def usable_photos(folder: str | os.PathLike, report: Report = silent) -> tuple[t
 
 
 @lru_cache(maxsize=2)
+@one_torch_thread()
 def portrait_of(photo: PhotoFile) -> Portrait:
-    """The portrait of a file; the last ones are remembered, as a clip is measured and then drawn.
+    """The portrait of a file, found with one thread wherever that is: more threads round otherwise on some processors. The last
+    ones are remembered, as a clip is measured and then drawn.
 
     Raises:
         TalkingHeadsError: no image, or no face that can be moved.
